@@ -1,0 +1,108 @@
+//! The server: it carries calls to programs, over TCP and UDP, within limits.
+
+mod activity;
+mod connection;
+mod datagram;
+mod dispatch;
+mod limits;
+mod listener;
+mod reactors;
+mod running;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+pub use activity::{Activity, ActivityReport, Registry};
+pub use datagram::listen_udp;
+pub use limits::{BatchScope, Counters, ServerLimits};
+pub use listener::listen_tcp;
+pub use reactors::Reactors;
+
+use crate::budget::Budget;
+use crate::program::Program;
+use crate::reply_cache::ReplyCache;
+
+/// Carries calls between the network and its programs.
+pub struct Server {
+    programs: HashMap<u32, Vec<Arc<dyn Program>>>,
+    limits: ArcSwap<ServerLimits>,
+    /// For calls that run, and their replies.
+    budget: Arc<Budget>,
+    /// For records that arrive. Apart from the above, so that a call which has arrived never
+    /// waits for memory that only another such call could give back.
+    receiving: Arc<Budget>,
+    /// For the receive buffers of busy connections.
+    read_buffers: Arc<Budget>,
+    reply_cache: Arc<ReplyCache>,
+    registry: Arc<Registry>,
+    counters: Counters,
+    batch_scope: BatchScope,
+    reactors: Reactors,
+}
+
+impl Server {
+    /// A server of `programs` (several may share a number, with other versions each).
+    ///
+    /// `batch_scope` is entered on a thread before it runs calls and left after them. Connections
+    /// run on `reactors`.
+    pub fn new(
+        programs: Vec<Arc<dyn Program>>,
+        limits: ServerLimits,
+        batch_scope: BatchScope,
+        reactors: Reactors,
+    ) -> Arc<Self> {
+        let mut by_number = HashMap::<u32, Vec<_>>::new();
+        for program in programs {
+            by_number.entry(program.number()).or_default().push(program);
+        }
+        Arc::new(Self {
+            programs: by_number,
+            budget: Budget::new(limits.bytes_in_flight / 2),
+            receiving: Budget::new(limits.bytes_in_flight / 4),
+            read_buffers: Budget::new(limits.bytes_in_flight / 4),
+            reply_cache: Arc::new(ReplyCache::new(limits.reply_cache)),
+            registry: Arc::default(),
+            counters: Counters::default(),
+            limits: ArcSwap::from_pointee(limits),
+            batch_scope,
+            reactors,
+        })
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> ServerLimits {
+        **self.limits.load()
+    }
+
+    /// Puts other limits in force. Those of the reply cache, and the longest record of a
+    /// connection that is there already, stay.
+    pub fn set_limits(&self, limits: ServerLimits) {
+        let shares = [(&self.budget, 2), (&self.receiving, 4), (&self.read_buffers, 4)];
+        for (budget, part) in shares {
+            budget.set_limit(limits.bytes_in_flight / part);
+        }
+        self.limits.store(Arc::new(limits));
+    }
+
+    /// Who is connected and what they do.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The reply cache.
+    pub fn reply_cache(&self) -> &ReplyCache {
+        &self.reply_cache
+    }
+
+    /// Bytes of requests and replies in flight.
+    pub fn bytes_in_flight(&self) -> usize {
+        self.budget.used() + self.receiving.used()
+    }
+}

@@ -1,0 +1,10 @@
+//! The server over loopback, with clients that behave well and badly.
+
+mod cached;
+mod datagrams;
+mod limits;
+mod many;
+mod program;
+mod records;
+mod replies;
+mod wire;
