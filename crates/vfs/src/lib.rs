@@ -1,0 +1,29 @@
+//! What file protocols serve: the [`FileSystem`] trait and its POSIX implementation.
+//!
+//! Every method is synchronous and runs as the [`Caller`] that its [`Context`] names. A method
+//! called with [`Wait::Never`] answers from memory or returns [`Error::WouldBlock`]; the protocol
+//! server then repeats it with [`Wait::Allowed`] where waiting holds nobody up.
+
+mod attributes;
+mod context;
+mod deferred;
+mod error;
+mod file_system;
+mod handle;
+mod posix;
+
+pub use attributes::{
+    Attributes, ChangeTime, DeviceNumber, FileKind, SetAttributes, SetTime, Timestamp,
+};
+pub use context::{Caller, Context, Wait};
+pub use deferred::Deferred;
+pub use error::Error;
+pub use file_system::{
+    AccessMask, Changed, CreateHow, CreateKind, DirectoryEntry, FileSystem, Found, Limits, Listing,
+    Read, Renamed, Space, Stability,
+};
+pub use handle::Handle;
+pub use posix::{IdentityScope, OpenError, Options, PosixFileSystem, can_switch_identity};
+
+/// The result of a filesystem operation.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,14 @@
+//! The POSIX filesystem against real ones.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
+
+mod attributes;
+mod cache;
+mod common;
+mod confinement;
+mod data;
+mod deferred;
+mod filesystems;
+mod identity;
+mod images;
+mod names;
+mod power_cuts;
