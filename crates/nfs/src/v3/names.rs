@@ -1,0 +1,248 @@
+//! Procedures on names: LOOKUP, READLINK, CREATE, MKDIR, SYMLINK, MKNOD, REMOVE, RMDIR, RENAME
+//! and LINK.
+
+use standfast_vfs::{
+    Changed, Context, CreateHow, CreateKind, DeviceNumber, FileSystem, Found, Handle, SetAttributes,
+};
+
+use super::attributes::failed_attributes;
+use super::protocol::{
+    Attributes, CreateArgs, CreateOk, DirOpArgs, FileHandle, LinkArgs, LinkWcc, LookupOk,
+    MkDirArgs, MkNodArgs, MkNodData, Name, Outcome, ReadLinkOk, RenameArgs, RenameWcc, Status,
+    SymLinkArgs, WccData,
+};
+use super::request::{Object, Request};
+use crate::workers::ChangeOf;
+
+/// LOOKUP (RFC 1813 section 3.3.3).
+pub(super) async fn lookup(
+    request: &Request<'_>,
+    args: DirOpArgs,
+) -> Outcome<LookupOk, Option<Attributes>> {
+    let object = match request.object(&args.directory).await {
+        Ok(object) => object,
+        Err(status) => return Outcome::Fail(status, None),
+    };
+    let name = args.name;
+    let looked = object.look(move |fs, context, directory| {
+        let found = fs.lookup(context, directory, &name)?;
+        Ok((found, fs.attributes(context, directory).ok()))
+    });
+    match looked.await {
+        Ok((found, directory)) => Outcome::Ok(LookupOk {
+            object: object.seal(request, &found),
+            attributes: Some(object.wire(&found.attributes)),
+            directory: directory.map(|directory| object.wire(&directory)),
+        }),
+        Err(status) => Outcome::Fail(status, failed_attributes(status, &object).await),
+    }
+}
+
+/// READLINK (section 3.3.5).
+pub(super) async fn read_link(
+    request: &Request<'_>,
+    handle: FileHandle,
+) -> Outcome<ReadLinkOk, Option<Attributes>> {
+    let object = match request.object(&handle).await {
+        Ok(object) => object,
+        Err(status) => return Outcome::Fail(status, None),
+    };
+    match object.look(|fs, context, handle| fs.read_link(context, handle)).await {
+        Ok((target, attributes)) => Outcome::Ok(ReadLinkOk {
+            attributes: Some(object.wire(&attributes)),
+            target: target.into(),
+        }),
+        Err(status) => Outcome::Fail(status, failed_attributes(status, &object).await),
+    }
+}
+
+/// CREATE (section 3.3.8).
+pub(super) async fn create(request: &Request<'_>, args: CreateArgs) -> Outcome<CreateOk, WccData> {
+    let how = CreateHow::from(&args.how);
+    make_name(request, args.place, move |fs, context, directory, name| {
+        fs.create(context, directory, name, &how)
+    })
+    .await
+}
+
+/// MKDIR (section 3.3.9).
+pub(super) async fn mkdir(request: &Request<'_>, args: MkDirArgs) -> Outcome<CreateOk, WccData> {
+    make(request, args.place, CreateKind::Directory, (&args.attributes).into()).await
+}
+
+/// SYMLINK (section 3.3.10).
+pub(super) async fn symlink(
+    request: &Request<'_>,
+    args: SymLinkArgs,
+) -> Outcome<CreateOk, WccData> {
+    let kind = CreateKind::Symlink(args.target.to_vec());
+    make(request, args.place, kind, (&args.attributes).into()).await
+}
+
+/// MKNOD (section 3.3.11).
+pub(super) async fn mknod(request: &Request<'_>, args: MkNodArgs) -> Outcome<CreateOk, WccData> {
+    let (kind, set) = match &args.what {
+        MkNodData::CharacterDevice(data) => {
+            (CreateKind::CharacterDevice(DeviceNumber::from(&data.device)), &data.attributes)
+        }
+        MkNodData::BlockDevice(data) => {
+            (CreateKind::BlockDevice(DeviceNumber::from(&data.device)), &data.attributes)
+        }
+        MkNodData::Socket(set) => (CreateKind::Socket, set),
+        MkNodData::Fifo(set) => (CreateKind::Fifo, set),
+        MkNodData::Regular | MkNodData::Directory | MkNodData::Symlink => {
+            return Outcome::Fail(Status::BadType, WccData::NONE);
+        }
+    };
+    make(request, args.place, kind, set.into()).await
+}
+
+/// REMOVE (section 3.3.12).
+pub(super) async fn remove(request: &Request<'_>, args: DirOpArgs) -> Outcome<WccData, WccData> {
+    take_name(request, args, |fs, context, directory, name| fs.remove(context, directory, name))
+        .await
+}
+
+/// RMDIR (section 3.3.13).
+pub(super) async fn rmdir(request: &Request<'_>, args: DirOpArgs) -> Outcome<WccData, WccData> {
+    take_name(request, args, |fs, context, directory, name| {
+        fs.remove_directory(context, directory, name)
+    })
+    .await
+}
+
+/// RENAME (section 3.3.14).
+pub(super) async fn rename(
+    request: &Request<'_>,
+    args: RenameArgs,
+) -> Outcome<RenameWcc, RenameWcc> {
+    let none = RenameWcc { from: WccData::NONE, to: WccData::NONE };
+    let object = match request.object_to_change(&args.from.directory).await {
+        Ok(object) => object,
+        Err(status) => return Outcome::Fail(status, none),
+    };
+    let to = match request.companion(&object, &args.to.directory) {
+        Ok(to) => to,
+        Err(status) => return Outcome::Fail(status, none),
+    };
+    let (from_name, to_name) = (args.from.name, args.to.name);
+    let renamed = object.change_alone(move |fs, context, from| {
+        fs.rename(context, (from, &from_name), (&to, &to_name))
+    });
+    let renamed = match renamed.await {
+        Ok(renamed) => renamed,
+        Err(status) => return Outcome::Fail(status, none),
+    };
+    let wcc = RenameWcc {
+        from: object.wcc(renamed.from.0, renamed.from.1.as_ref()),
+        to: object.wcc(renamed.to.0, renamed.to.1.as_ref()),
+    };
+    match renamed.result {
+        Ok(()) => Outcome::Ok(wcc),
+        Err(error) => Outcome::Fail(object.status(&error), wcc),
+    }
+}
+
+/// LINK (section 3.3.15).
+pub(super) async fn link(request: &Request<'_>, args: LinkArgs) -> Outcome<LinkWcc, LinkWcc> {
+    let none = LinkWcc { attributes: None, directory: WccData::NONE };
+    let object = match request.object_to_change(&args.object).await {
+        Ok(object) => object,
+        Err(status) => return Outcome::Fail(status, none),
+    };
+    let directory = match request.companion(&object, &args.link.directory) {
+        Ok(directory) => directory,
+        Err(status) => return Outcome::Fail(status, none),
+    };
+    let name = args.link.name;
+    let linked =
+        object.change(move |fs, context, handle| fs.link(context, handle, &directory, &name)).await;
+    let linked = match linked {
+        Ok(linked) => linked,
+        Err(status) => return Outcome::Fail(status, none),
+    };
+    let directory = object.wcc(linked.before, linked.after.as_ref());
+    match linked.result {
+        Ok(attributes) => {
+            Outcome::Ok(LinkWcc { attributes: Some(object.wire(&attributes)), directory })
+        }
+        Err(error) => {
+            let status = object.status(&error);
+            let attributes = failed_attributes(status, &object).await;
+            Outcome::Fail(status, LinkWcc { attributes, directory })
+        }
+    }
+}
+
+async fn make(
+    request: &Request<'_>,
+    place: DirOpArgs,
+    kind: CreateKind,
+    set: SetAttributes,
+) -> Outcome<CreateOk, WccData> {
+    make_name(request, place, move |fs, context, directory, name| {
+        fs.make(context, directory, name, &kind, &set)
+    })
+    .await
+}
+
+/// What all procedures that make a name have in common.
+async fn make_name<F>(
+    request: &Request<'_>,
+    place: DirOpArgs,
+    operation: F,
+) -> Outcome<CreateOk, WccData>
+where
+    F: FnOnce(&dyn FileSystem, Context<'_>, &Handle, &[u8]) -> Changed<Found> + Send + 'static,
+{
+    let of = |_| ChangeOf::Several;
+    change_directory(request, place, of, operation, |object, found, directory| CreateOk {
+        object: Some(object.seal(request, &found)),
+        attributes: Some(object.wire(&found.attributes)),
+        directory,
+    })
+    .await
+}
+
+/// What all procedures that take a name away have in common.
+async fn take_name<F>(
+    request: &Request<'_>,
+    place: DirOpArgs,
+    operation: F,
+) -> Outcome<WccData, WccData>
+where
+    F: FnOnce(&dyn FileSystem, Context<'_>, &Handle, &[u8]) -> Changed<()> + Send + 'static,
+{
+    change_directory(request, place, ChangeOf::Object, operation, |_, (), directory| directory)
+        .await
+}
+
+async fn change_directory<T, R, F>(
+    request: &Request<'_>,
+    place: DirOpArgs,
+    of: impl FnOnce(Handle) -> ChangeOf,
+    operation: F,
+    results: impl FnOnce(&Object, T, WccData) -> R,
+) -> Outcome<R, WccData>
+where
+    T: Send + 'static,
+    F: FnOnce(&dyn FileSystem, Context<'_>, &Handle, &[u8]) -> Changed<T> + Send + 'static,
+{
+    let object = match request.object_to_change(&place.directory).await {
+        Ok(object) => object,
+        Err(status) => return Outcome::Fail(status, WccData::NONE),
+    };
+    let name: Name = place.name;
+    let operation = move |fs: &dyn FileSystem, context: Context<'_>, directory: &Handle| {
+        operation(fs, context, directory, &name)
+    };
+    let changed = match object.change_of(of(object.handle), operation).await {
+        Ok(changed) => changed,
+        Err(status) => return Outcome::Fail(status, WccData::NONE),
+    };
+    let directory = object.wcc(changed.before, changed.after.as_ref());
+    match changed.result {
+        Ok(value) => Outcome::Ok(results(&object, value, directory)),
+        Err(error) => Outcome::Fail(object.status(&error), directory),
+    }
+}

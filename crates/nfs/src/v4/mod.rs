@@ -1,0 +1,4 @@
+//! NFS version 4: the wire and the state.
+
+pub mod protocol;
+pub mod state;

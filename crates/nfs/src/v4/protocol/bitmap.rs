@@ -1,0 +1,80 @@
+//! Sets of small numbers: attributes, operations, notifications (`bitmap4`).
+
+use standfast_rpc::xdr::{Decode, DecodeError, Decoder, Encode, Encoder, List};
+
+/// Most words that are read: room for attributes far beyond those that are defined.
+pub const MAX_WORDS: usize = 8;
+
+/// A set of numbers below 256 (`bitmap4`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Bitmap([u32; MAX_WORDS]);
+
+impl Bitmap {
+    /// The empty set.
+    pub const EMPTY: Self = Self([0; MAX_WORDS]);
+
+    /// Adds a number; those that are too large are left out.
+    pub fn insert(&mut self, number: u32) {
+        if let Some(word) = self.0.get_mut(number as usize / 32) {
+            *word |= 1 << (number % 32);
+        }
+    }
+
+    /// Takes a number out.
+    pub fn remove(&mut self, number: u32) {
+        if let Some(word) = self.0.get_mut(number as usize / 32) {
+            *word &= !(1 << (number % 32));
+        }
+    }
+
+    /// Whether the number is in the set.
+    pub fn contains(&self, number: u32) -> bool {
+        self.0.get(number as usize / 32).is_some_and(|word| word & 1 << (number % 32) != 0)
+    }
+
+    /// Whether nothing is in the set.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::EMPTY
+    }
+
+    /// What is in both.
+    pub fn intersection(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|word| self.0[word] & other.0[word]))
+    }
+
+    /// What is in this set and not in the other.
+    pub fn difference(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|word| self.0[word] & !other.0[word]))
+    }
+
+    /// The numbers, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = u32> {
+        (0..32 * MAX_WORDS as u32).filter(|number| self.contains(*number))
+    }
+}
+
+impl FromIterator<u32> for Bitmap {
+    fn from_iter<T: IntoIterator<Item = u32>>(numbers: T) -> Self {
+        let mut set = Self::EMPTY;
+        numbers.into_iter().for_each(|number| set.insert(number));
+        set
+    }
+}
+
+impl Encode for Bitmap {
+    fn encode(&self, encoder: &mut Encoder) {
+        let words = MAX_WORDS - self.0.iter().rev().take_while(|word| **word == 0).count();
+        List::<u32, MAX_WORDS>(self.0[..words].to_vec()).encode(encoder);
+    }
+}
+
+impl Decode for Bitmap {
+    fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let words = decoder.length(MAX_WORDS)?;
+        let mut set = Self::EMPTY;
+        for word in set.0.iter_mut().take(words) {
+            *word = decoder.u32()?;
+        }
+        Ok(set)
+    }
+}

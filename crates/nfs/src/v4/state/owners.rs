@@ -1,0 +1,203 @@
+//! Open owners and lock owners, and the seqids by which minor version 0 tells their
+//! retransmissions (RFC 7530 sections 9.1.7 to 9.1.9).
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::super::protocol::{StateId, Status};
+use super::clients::own;
+use super::ids::state_number;
+use super::stateids::Kind;
+use super::{Change, Holder, Kept, OwnerKind, OwnerRecord, OwnerReply, State};
+
+/// An owner.
+#[derive(Debug)]
+pub(super) struct OwnerEntry {
+    pub(super) record: OwnerRecord,
+    /// Minor version 0: the last reply.
+    pub(super) last: Option<OwnerReply>,
+    /// Its states, closed ones included.
+    pub(super) states: BTreeSet<u64>,
+    used: Instant,
+}
+
+impl OwnerEntry {
+    pub(super) fn new(record: OwnerRecord, now: Instant) -> Self {
+        Self { record, last: None, states: BTreeSet::new(), used: now }
+    }
+}
+
+/// What a request with a seqid is (minor version 0).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnerRequest {
+    /// A new one of this owner; to be answered with [`State::owner_replied`].
+    New(u64),
+    /// It was answered: the result.
+    Replay(Kept),
+}
+
+/// Whether the seqid moves on with this result (RFC 7530 section 9.1.7).
+fn advances(status: Status) -> bool {
+    !matches!(
+        status,
+        Status::StaleClientId
+            | Status::StaleStateId
+            | Status::BadStateId
+            | Status::BadSeqId
+            | Status::BadXdr
+            | Status::Resource
+            | Status::NoFileHandle
+            | Status::Moved
+    )
+}
+
+impl<H: Holder> State<H> {
+    /// The seqid of an OPEN (minor version 0). An owner that is not known is from now on; one that
+    /// was never confirmed starts over.
+    ///
+    /// # Errors
+    /// `STALE_CLIENTID`, `BAD_SEQID`, `RESOURCE`.
+    pub fn open_owner_request(
+        &mut self,
+        client: u64,
+        name: &[u8],
+        seqid: u32,
+        fingerprint: u64,
+        now: Instant,
+    ) -> Result<OwnerRequest, Status> {
+        self.check_client_v40(client)?;
+        self.renew(client, now);
+        let known = self.find_owner(client, OwnerKind::Open, name);
+        if let Some(owner) = known.and_then(|id| self.owners.get(&id)) {
+            let is_replay = owner.last.as_ref().is_some_and(|last| last.seqid == seqid);
+            if owner.record.confirmed || is_replay {
+                return self.owner_request(owner.record.id, seqid, fingerprint, now);
+            }
+            let (id, states) = (owner.record.id, owner.states.clone());
+            states.into_iter().for_each(|state| self.drop_state(state, now));
+            self.commit(Change::OwnerRemoved(id), now);
+        }
+        let id = self.make_owner(client, OwnerKind::Open, name, now)?;
+        Ok(OwnerRequest::New(id))
+    }
+
+    /// The seqid of a request that names a state of its owner (minor version 0): OPEN_CONFIRM,
+    /// OPEN_DOWNGRADE, CLOSE, LOCK, LOCKU.
+    ///
+    /// # Errors
+    /// `STALE_STATEID`, `BAD_STATEID`, `EXPIRED`, `BAD_SEQID`.
+    pub fn state_owner_request(
+        &mut self,
+        id: &StateId,
+        seqid: u32,
+        fingerprint: u64,
+        now: Instant,
+    ) -> Result<OwnerRequest, Status> {
+        let (instance, number) = state_number(id);
+        let unknown =
+            if instance == self.instance { Status::BadStateId } else { Status::StaleStateId };
+        let entry = self.states.get(&number).filter(|_| instance == self.instance);
+        let entry = entry.ok_or(unknown)?;
+        let client = entry.client;
+        match entry.kind.owner() {
+            Some(owner) => {
+                self.renew(client, now);
+                self.owner_request(owner, seqid, fingerprint, now)
+            }
+            None => Err(self.lookup(None, id).err().unwrap_or(Status::BadStateId)),
+        }
+    }
+
+    /// The seqid of an owner's request: in order, or the last one again.
+    fn owner_request(
+        &mut self,
+        id: u64,
+        seqid: u32,
+        fingerprint: u64,
+        now: Instant,
+    ) -> Result<OwnerRequest, Status> {
+        let owner = self.owners.get_mut(&id).ok_or(Status::BadStateId)?;
+        owner.used = now;
+        let ahead = owner.last.as_ref().map_or(1, |last| seqid.wrapping_sub(last.seqid));
+        match (ahead, &owner.last) {
+            (0, Some(last)) if last.fingerprint == fingerprint => {
+                return Ok(OwnerRequest::Replay(last.reply.clone()));
+            }
+            (1, _) => {}
+            _ => return Err(Status::BadSeqId),
+        }
+        let states = owner.states.iter().copied();
+        let is_closed = |state: &u64| {
+            self.states.get(state).is_some_and(|entry| matches!(entry.kind, Kind::Closed { .. }))
+        };
+        let closed: Vec<u64> = states.filter(is_closed).collect();
+        closed.into_iter().for_each(|state| self.commit(Change::StateRemoved(state), now));
+        Ok(OwnerRequest::New(id))
+    }
+
+    /// Takes the result of an owner's request (minor version 0). A LOCK that brings a new lock
+    /// owner is answered for the open owner and for the lock owner.
+    pub fn owner_replied(&mut self, reply: OwnerReply, status: Status, now: Instant) {
+        if advances(status) && self.owners.contains_key(&reply.owner) {
+            self.commit(Change::OwnerReplied(reply), now);
+        }
+    }
+
+    /// The number of an owner.
+    pub fn find_owner(&self, client: u64, kind: OwnerKind, name: &[u8]) -> Option<u64> {
+        self.owner_names.get(&(client, kind, own(name))).copied()
+    }
+
+    /// The number of an owner, which is known from now on.
+    pub(super) fn make_owner(
+        &mut self,
+        client: u64,
+        kind: OwnerKind,
+        name: &[u8],
+        now: Instant,
+    ) -> Result<u64, Status> {
+        if let Some(id) = self.find_owner(client, kind, name) {
+            return Ok(id);
+        }
+        let known = self.clients.get(&client).ok_or(Status::StaleClientId)?;
+        if known.owners.len() >= self.settings.owners_per_client {
+            return Err(self.limit_status(client));
+        }
+        let id = self.next;
+        let confirmed = known.record.has_sessions || kind == OwnerKind::Lock;
+        let record = OwnerRecord { id, client, kind, name: own(name).into(), confirmed };
+        self.commit(Change::Owner(record), now);
+        Ok(id)
+    }
+
+    /// What a client is told that goes over a limit.
+    pub(super) fn limit_status(&self, client: u64) -> Status {
+        let client = self.clients.get(&client);
+        match client.is_some_and(|client| client.record.has_sessions) {
+            true => Status::Delay,
+            false => Status::Resource,
+        }
+    }
+
+    /// Forgets an owner that has no state and whose client has no seqids to be answered.
+    pub(super) fn settle_owner(&mut self, id: u64, now: Instant) {
+        let Some(owner) = self.owners.get(&id).filter(|owner| owner.states.is_empty()) else {
+            return;
+        };
+        let client = self.clients.get(&owner.record.client);
+        if client.is_some_and(|client| client.record.has_sessions) {
+            self.commit(Change::OwnerRemoved(id), now);
+        }
+    }
+
+    pub(super) fn forget_idle_owners(&mut self, now: Instant) {
+        let lease = self.settings.lease;
+        let idle = self.owners.iter().filter(|(_, owner)| {
+            let mut states = owner.states.iter().filter_map(|id| self.states.get(id));
+            now.saturating_duration_since(owner.used) > lease
+                && states.all(|entry| matches!(entry.kind, Kind::Closed { .. }))
+        });
+        let idle: Vec<u64> = idle.map(|(id, _)| *id).collect();
+        idle.into_iter().for_each(|id| self.commit(Change::OwnerRemoved(id), now));
+    }
+}

@@ -1,0 +1,193 @@
+//! The checks of the fuzz targets, on inputs that need no fuzzer.
+
+use bytes::Bytes;
+use standfast_nfs::mount::protocol as mount;
+use standfast_nfs::nlm::protocol as nlm;
+use standfast_nfs::nsm::protocol as nsm;
+use standfast_nfs::v3::protocol as nfs3;
+use standfast_rpc::xdr::{Chain, Encode, List, Opaque, to_bytes};
+
+#[path = "../../../fuzz/checks/handle.rs"]
+mod handle;
+#[path = "../../../fuzz/checks/mount.rs"]
+mod mount_check;
+#[path = "../../../fuzz/checks/nfs3.rs"]
+mod nfs3_check;
+#[path = "../../../fuzz/checks/nlm.rs"]
+mod nlm_check;
+#[path = "../../../fuzz/checks/nsm.rs"]
+mod nsm_check;
+#[path = "../../../fuzz/checks/smoke.rs"]
+mod smoke;
+#[path = "../../../fuzz/checks/wire.rs"]
+mod wire;
+
+/// A good input.
+fn seed(value: &impl Encode) -> Vec<u8> {
+    to_bytes(value).to_vec()
+}
+
+fn opaque<const MAX: usize>(text: &str) -> Opaque<MAX> {
+    Opaque::copy_from_slice(text.as_bytes())
+}
+
+fn attributes() -> nfs3::Attributes {
+    let time = nfs3::Time { seconds: 1, nanoseconds: 2 };
+    nfs3::Attributes {
+        kind: nfs3::FileType::Reg,
+        mode: 0o644,
+        links: 1,
+        uid: 1000,
+        gid: 100,
+        size: 5,
+        used: 4096,
+        device: nfs3::SpecData { major: 0, minor: 0 },
+        fsid: 7,
+        file_id: 8,
+        atime: time.clone(),
+        mtime: time.clone(),
+        ctime: time,
+    }
+}
+
+fn wcc() -> nfs3::WccData {
+    nfs3::WccData { before: None, after: Some(attributes()) }
+}
+
+#[test]
+fn messages_of_nfs3() {
+    let file: nfs3::FileHandle = opaque("handle");
+    let place = nfs3::DirOpArgs { directory: file.clone(), name: opaque("name") };
+    let set = nfs3::SetAttributes {
+        mode: Some(0o600),
+        uid: None,
+        gid: Some(0),
+        size: Some(1 << 40),
+        atime: nfs3::SetTime::ServerTime,
+        mtime: nfs3::SetTime::Keep,
+    };
+    let entry = nfs3::EntryPlus {
+        file_id: 3,
+        name: opaque("entry"),
+        cookie: 9,
+        attributes: Some(attributes()),
+        handle: Some(file.clone()),
+    };
+    let listing = nfs3::ReadDirPlusOk {
+        attributes: None,
+        verifier: [1; 8],
+        entries: Chain(vec![entry.clone(), entry]),
+        end: true,
+    };
+    let write = nfs3::WriteArgs {
+        file: file.clone(),
+        offset: 4,
+        count: 5,
+        stable: nfs3::StableHow::DataSync,
+        data: opaque("hello"),
+    };
+    let read = nfs3::ReadOk {
+        attributes: Some(attributes()),
+        count: 5,
+        end_of_file: true,
+        data: opaque("hello"),
+    };
+    let moved = nfs3::RenameWcc { from: wcc(), to: wcc() };
+    let seeds = [
+        seed(&file),
+        seed(&nfs3::CreateArgs { place: place.clone(), how: nfs3::CreateHow::Exclusive([2; 8]) }),
+        seed(&nfs3::SymLinkArgs {
+            place: place.clone(),
+            attributes: set.clone(),
+            target: opaque("../target"),
+        }),
+        seed(&nfs3::MkNodArgs { place, what: nfs3::MkNodData::Fifo(set) }),
+        seed(&write),
+        seed(&nfs3::Outcome::<_, ()>::Ok(attributes())),
+        seed(&nfs3::Outcome::<_, ()>::Ok(read)),
+        seed(&nfs3::Outcome::<_, ()>::Ok(listing)),
+        seed(&nfs3::Outcome::<(), _>::Fail(nfs3::Status::Exist, moved)),
+    ];
+    smoke::smoke(&seeds, nfs3_check::check);
+}
+
+#[test]
+fn messages_of_mount() {
+    let path: mount::Path = opaque("/srv/data");
+    let mounted = mount::Mounted { host: opaque("client"), path: path.clone() };
+    let groups = Chain(vec![opaque("10.0.0.0/8"), opaque("@group")]);
+    let flavors = List(vec![1, 390_003]);
+    let seeds = [
+        seed(&path),
+        seed(&Chain(vec![mounted.clone(), mounted])),
+        seed(&Chain(vec![mount::ExportNode { path, groups }])),
+        seed(&mount::MountResult::V3(mount::MountOk { handle: opaque("handle"), flavors })),
+        seed(&mount::MountResult::Fail(mount::Status::Access)),
+    ];
+    smoke::smoke(&seeds, mount_check::check);
+}
+
+#[test]
+fn messages_of_nlm() {
+    let lock = |offset: u64| nlm::Lock {
+        caller_name: opaque("client"),
+        handle: opaque("handle"),
+        owner: opaque("7@client"),
+        svid: 7,
+        offset,
+        length: 0,
+    };
+    let holder =
+        nlm::Holder { exclusive: true, svid: 8, owner: opaque("8"), offset: 0_u64, length: 9 };
+    let share = nlm::ShareWish {
+        caller_name: opaque("client"),
+        handle: opaque("handle"),
+        owner: opaque("owner"),
+        mode: nlm::ShareMode::DenyWrite,
+        access: nlm::ShareAccess::ReadWrite,
+    };
+    let seeds = [
+        seed(&nlm::LockArgs {
+            cookie: opaque("c"),
+            block: true,
+            exclusive: false,
+            lock: lock(1 << 40),
+            reclaim: false,
+            state: 5,
+        }),
+        seed(&nlm::UnlockArgs { cookie: opaque("c"), lock: lock(0) }),
+        seed(&nlm::TestResult { cookie: opaque("c"), reply: nlm::TestReply::Denied(holder) }),
+        seed(&nlm::LockResult { cookie: opaque("c"), status: nlm::Status::Blocked }),
+        seed(&nlm::ShareArgs { cookie: opaque("c"), share, reclaim: true }),
+        seed(&nlm::FreeAllArgs { name: opaque("client"), state: 5 }),
+    ];
+    smoke::smoke(&seeds, nlm_check::check);
+}
+
+#[test]
+fn messages_of_nsm() {
+    let my_id = nsm::MyId { my_name: opaque("me"), program: 100_021, version: 4, procedure: 16 };
+    let id = nsm::MonId { mon_name: opaque("them"), my_id };
+    let seeds = [
+        seed(&nsm::Mon { id, private: *b"0123456789abcdef" }),
+        seed(&nsm::StatResult { outcome: nsm::Outcome::Fail, state: -1 }),
+        seed(&nsm::StateChange { mon_name: opaque("them"), state: 7 }),
+    ];
+    smoke::smoke(&seeds, nsm_check::check);
+}
+
+#[test]
+fn handles() {
+    let seeds = [vec![1; 17], [vec![0; 17], vec![7; 32]].concat(), vec![2; 17 + 33]];
+    smoke::smoke(&seeds, handle::check);
+}
+
+/// A list that is said to be long costs no memory before its elements come.
+#[test]
+fn a_length_alone_is_not_believed() {
+    for length in [17, u32::MAX] {
+        let message = Bytes::from([[0; 4], [0; 4], length.to_be_bytes()].concat());
+        let mut decoder = standfast_rpc::xdr::Decoder::new(&message);
+        assert!(mount::MountResult::decode_v3(&mut decoder).is_err());
+    }
+}
