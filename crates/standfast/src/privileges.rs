@@ -1,0 +1,57 @@
+//! The rights of the process: what serving needs, and no more.
+
+use caps::{CapSet, Capability, CapsHashSet};
+
+/// What serving needs, each with its reason.
+const NEEDED: [Capability; 11] = [
+    // Act as the callers, who may own and change what is theirs.
+    Capability::CAP_SETUID,
+    Capability::CAP_SETGID,
+    Capability::CAP_CHOWN,
+    Capability::CAP_DAC_OVERRIDE,
+    Capability::CAP_FOWNER,
+    Capability::CAP_FSETID,
+    Capability::CAP_MKNOD,
+    // Open files by their handles.
+    Capability::CAP_DAC_READ_SEARCH,
+    // Confine clients to the export by a mount of its own.
+    Capability::CAP_SYS_ADMIN,
+    // Listen below port 1024.
+    Capability::CAP_NET_BIND_SERVICE,
+    // Hold many files open.
+    Capability::CAP_SYS_RESOURCE,
+];
+
+/// Gives up all other rights. Called before there is a second thread: rights are the thread's.
+///
+/// `CAP_SYS_RESOURCE` goes too once the limit of open files is raised: it would let callers eat
+/// the blocks and quotas that filesystems keep for root.
+pub(crate) fn reduce() -> Result<(), caps::errors::CapsError> {
+    let permitted = caps::read(None, CapSet::Permitted)?;
+    let raise = permitted.contains(&Capability::CAP_SYS_RESOURCE);
+    raise_open_files(raise);
+    let kept: CapsHashSet = NEEDED
+        .into_iter()
+        .filter(|capability| *capability != Capability::CAP_SYS_RESOURCE)
+        .filter(|capability| permitted.contains(capability))
+        .collect();
+    caps::set(None, CapSet::Effective, &kept)?;
+    caps::set(None, CapSet::Permitted, &kept)?;
+    caps::clear(None, CapSet::Inheritable)
+}
+
+/// Raises the limit of open files as far as allowed: each connection and each cached file takes
+/// one.
+fn raise_open_files(beyond_hard_limit: bool) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    const WANTED: u64 = 1 << 17;
+    let old = getrlimit(Resource::Nofile);
+    let hard = old.maximum.unwrap_or(u64::MAX);
+    let maximum = if beyond_hard_limit { hard.max(WANTED) } else { hard };
+    let new = Rlimit { current: Some(maximum.min(WANTED)), maximum: old.maximum.map(|_| maximum) };
+    if setrlimit(Resource::Nofile, new).is_err() {
+        // Within the old hard limit it is always allowed.
+        let within = Rlimit { current: old.maximum.map(|hard| hard.min(WANTED)), ..old };
+        let _unchanged = setrlimit(Resource::Nofile, within);
+    }
+}
