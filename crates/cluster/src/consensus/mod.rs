@@ -1,0 +1,1 @@
+//! The log, its storage, its network: who agrees on the state.

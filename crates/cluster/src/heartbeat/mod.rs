@@ -1,0 +1,1 @@
+//! Who is alive, by datagrams between nodes.

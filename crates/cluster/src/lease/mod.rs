@@ -1,0 +1,1 @@
+//! The lease of each service: renewals in memory, replies only while it is valid.

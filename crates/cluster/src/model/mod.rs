@@ -1,0 +1,1 @@
+//! The replicated state and the commands on it: pure, deterministic.

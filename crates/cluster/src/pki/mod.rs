@@ -1,0 +1,1 @@
+//! Certificates of the cluster and tokens to join it.

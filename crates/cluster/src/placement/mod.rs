@@ -1,0 +1,1 @@
+//! Which node should hold which service.
