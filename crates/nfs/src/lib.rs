@@ -5,6 +5,7 @@ pub mod callers;
 pub mod exports;
 mod flusher;
 pub mod handles;
+pub mod holder;
 pub mod locks;
 pub mod metrics;
 pub mod mount;

@@ -47,6 +47,11 @@ impl<H: Holder> Default for Effects<H> {
 }
 
 impl<H: Holder> Effects<H> {
+    /// Whether nothing changed and nothing is to be done.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.others.is_empty() && self.actions.is_empty()
+    }
+
     /// Keeps what of the lock table's changes is not of NFSv4's own owners; theirs are in the
     /// changes of the state.
     pub(super) fn keep_others(&mut self, changes: Vec<LockChange<FileKey, H>>) {

@@ -1,0 +1,249 @@
+//! The state behind a lock, and what it says behind the log: each change is appended to the log in
+//! the order in which it happened, and no reply leaves before its changes are durable.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::state::{Action, Change, Effects, State};
+use crate::holder::ServiceHolder;
+
+/// The state of a service: of NFSv4, and the locks of all protocols.
+pub type ServiceState = State<ServiceHolder>;
+
+/// What kind of record it is; the numbers are in the journal for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum RecordKind {
+    /// Changes of the state ([`Change::encode_all`]).
+    State = 1,
+}
+
+/// What must be stable when a record is durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Covers {
+    /// The record.
+    #[default]
+    Record,
+    /// The record, and all changes of names and attributes on the log's filesystem that were done
+    /// when it was appended. Only where [`Log::order`] says so.
+    Names,
+}
+
+/// How records and changes of the filesystem become durable with respect to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// In the order in which they were made: what is durable is always a beginning of what
+    /// happened. An intent needs no flush of its own, and one flush ([`Covers::Names`]) makes
+    /// an operation and its result stable.
+    Kept,
+    /// One flush covers both, but each may become durable without the other before: an intent is
+    /// awaited before the filesystem is touched, and what the operation did is flushed before
+    /// its result is appended.
+    Loose,
+}
+
+/// The log took no record, or cannot tell that a record is durable. No reply may leave that rests
+/// on it: to a client, the server is silent.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the journal has stopped: {0}")]
+pub struct LogStopped(pub Arc<str>);
+
+/// Where changes are kept. Appending never waits.
+pub trait Log: Send + Sync + 'static {
+    /// Appends a record; the ticket tells when it is durable, with all records before it.
+    fn append(&self, kind: RecordKind, record: &[u8], covers: Covers) -> Ticket;
+
+    /// A ticket for all that was appended so far.
+    fn barrier(&self) -> Ticket;
+
+    /// How records and changes of the names in an export become durable.
+    fn order(&self, export: u64) -> Order;
+}
+
+/// The right to learn when a record is durable.
+#[must_use = "a record is not durable until its ticket says so"]
+pub struct Ticket(Option<Waiting>);
+
+type Waiting = Pin<Box<dyn Future<Output = Result<(), LogStopped>> + Send>>;
+
+impl Ticket {
+    /// Nothing to wait for.
+    pub fn done() -> Self {
+        Self(None)
+    }
+
+    /// Waits for this.
+    pub fn waiting(on: impl Future<Output = Result<(), LogStopped>> + Send + 'static) -> Self {
+        Self(Some(Box::pin(on)))
+    }
+
+    /// Whether there is nothing to wait for.
+    pub fn is_done(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl Future for Ticket {
+    type Output = Result<(), LogStopped>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Some(waiting) => waiting.as_mut().poll(context),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+/// Whoever sends callbacks.
+pub trait Callbacks: Send + Sync + 'static {
+    /// Sends these, in their order, once what they follow from is durable. Does not wait.
+    fn send(&self, actions: Vec<Action>, durable: Ticket);
+}
+
+/// What a request must wait for before its reply leaves. A later one covers earlier ones.
+#[must_use = "the reply must not leave before its changes are durable"]
+pub struct Pending(Ticket);
+
+impl Pending {
+    /// Nothing to wait for.
+    pub fn none() -> Self {
+        Self(Ticket::done())
+    }
+
+    /// Takes the later of two, `other` being later than this one if it waits for anything.
+    pub fn join(&mut self, other: Self) {
+        if !other.0.is_done() {
+            *self = other;
+        }
+    }
+
+    /// Whether there is nothing to wait for.
+    pub fn is_none(&self) -> bool {
+        self.0.is_done()
+    }
+
+    /// Waits until all is durable.
+    ///
+    /// # Errors
+    /// [`LogStopped`]: no reply may leave.
+    pub async fn durable(self) -> Result<(), LogStopped> {
+        self.0.await
+    }
+}
+
+/// The state of a service and its log.
+pub struct Keeper {
+    state: Mutex<ServiceState>,
+    log: Arc<dyn Log>,
+    callbacks: OnceLock<Arc<dyn Callbacks>>,
+}
+
+impl Keeper {
+    /// Keeps `state`, whose changes so far are in `log`.
+    pub fn new(state: ServiceState, log: Arc<dyn Log>) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(state), log, callbacks: OnceLock::new() })
+    }
+
+    /// Says who sends callbacks, once. Those before that are not sent.
+    pub fn set_callbacks(&self, callbacks: Arc<dyn Callbacks>) {
+        let _ = self.callbacks.set(callbacks);
+    }
+
+    /// The log.
+    pub fn log(&self) -> &Arc<dyn Log> {
+        &self.log
+    }
+
+    /// Runs a request on the state. What it changed is appended as one record. The state is
+    /// locked meanwhile: nothing that waits may be done.
+    pub fn with<R>(&self, request: impl FnOnce(&mut ServiceState, Instant) -> R) -> (R, Pending) {
+        self.with_covering(Covers::Record, request)
+    }
+
+    /// Like [`Keeper::with`], for the end of a request that changed names or attributes: see
+    /// [`Covers::Names`].
+    pub fn with_covering<R>(
+        &self,
+        covers: Covers,
+        request: impl FnOnce(&mut ServiceState, Instant) -> R,
+    ) -> (R, Pending) {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        let result = request(&mut state, now);
+        let effects = state.take_effects();
+        if effects.is_empty() {
+            return (result, Pending::none());
+        }
+        let Effects { changes, actions, .. } = effects;
+        let ticket = if changes.is_empty() {
+            Ticket::done()
+        } else {
+            self.log.append(RecordKind::State, &Change::encode_all(changes), covers)
+        };
+        drop(state);
+        if let Some(callbacks) = self.callbacks.get().filter(|_| !actions.is_empty()) {
+            callbacks.send(actions, self.log.barrier());
+        }
+        (result, Pending(ticket))
+    }
+
+    /// Looks at the state without changing it. What is seen need not be durable.
+    pub fn look<R>(&self, look: impl FnOnce(&ServiceState) -> R) -> R {
+        look(&self.state.lock())
+    }
+
+    /// What everything that was seen so far waits for: for replies that show what another
+    /// request changed, such as that of a retransmission.
+    pub fn barrier(&self) -> Pending {
+        Pending(self.log.barrier())
+    }
+
+    /// What time brings: to be called every few seconds.
+    pub fn tick(&self) {
+        let ((), pending) = self.with(|state, now| state.tick(now));
+        // Nobody was told anything that rests on it.
+        drop(pending);
+    }
+}
+
+/// A log in memory, for tests and for services that remember nothing.
+#[derive(Debug, Default)]
+pub struct MemoryLog {
+    records: Mutex<Vec<(RecordKind, Bytes)>>,
+    keeps: bool,
+}
+
+impl MemoryLog {
+    /// One that keeps its records, for a later [`MemoryLog::records`].
+    pub fn keeping() -> Self {
+        Self { records: Mutex::default(), keeps: true }
+    }
+
+    /// What was appended.
+    pub fn records(&self) -> Vec<(RecordKind, Bytes)> {
+        self.records.lock().clone()
+    }
+}
+
+impl Log for MemoryLog {
+    fn append(&self, kind: RecordKind, record: &[u8], _: Covers) -> Ticket {
+        if self.keeps {
+            self.records.lock().push((kind, Bytes::copy_from_slice(record)));
+        }
+        Ticket::done()
+    }
+
+    fn barrier(&self) -> Ticket {
+        Ticket::done()
+    }
+
+    fn order(&self, _: u64) -> Order {
+        Order::Kept
+    }
+}
