@@ -31,7 +31,7 @@ impl PosixFileSystem {
         how: &CreateHow,
     ) -> Changed<Found> {
         self.change_directory(context, directory, |parent| {
-            let name = Name::changeable(name, Errno::EXIST)?;
+            let name = Name::givable(name, Errno::EXIST)?;
             self.make_room(directory);
             match how {
                 CreateHow::Guarded(set) => self.create_new(context, parent, &name, set),
@@ -155,7 +155,7 @@ impl PosixFileSystem {
         set: &SetAttributes,
     ) -> Changed<Found> {
         self.change_directory(context, directory, |parent| {
-            let name = Name::changeable(name, Errno::EXIST)?;
+            let name = Name::givable(name, Errno::EXIST)?;
             let mode = Mode::from_raw_mode(set.mode.unwrap_or_default() & 0o7777);
             as_caller(context.caller, || make(parent.fd(), &name, kind, mode))??;
             let made = self.open_child(context, parent, parent.fd(), name.as_c_str())?;

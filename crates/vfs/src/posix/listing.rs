@@ -7,6 +7,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, RawDir, SeekFrom, StatxFlags};
 use rustix::io::Errno;
 use rustix::path::DecInt;
 
+use super::hidden::is_hidden;
 use super::identity::{as_caller, as_process};
 use super::node::{self, Node};
 use super::{PosixFileSystem, syscall};
@@ -59,6 +60,9 @@ impl PosixFileSystem {
         while let Some(entry) = entries.next() {
             let entry = entry?;
             let name = entry.file_name();
+            if is_hidden(name.to_bytes()) {
+                continue;
+            }
             let mut entry = DirectoryEntry {
                 file_id: entry.ino(),
                 name: name.to_bytes().to_vec(),

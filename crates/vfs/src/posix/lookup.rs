@@ -168,6 +168,9 @@ impl PosixFileSystem {
             None if kind != FileKind::Directory => return Err(Errno::OPNOTSUPP.into()),
             None => as_process(|| self.mounts.at(fd.as_fd(), stat.stx_mnt_id))?,
         };
+        if kind == FileKind::Directory && filesystem.hidden.is(&stat) {
+            return Err(Errno::NOENT.into());
+        }
         let handle = handle_of(fd.as_fd(), &filesystem)?;
         let attributes = node::attributes(&stat, filesystem.id);
         let node = Arc::new(Node::new(handle, filesystem, kind, fd, opened));

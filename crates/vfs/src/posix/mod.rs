@@ -6,6 +6,7 @@ mod cache;
 mod create;
 mod data;
 mod flush;
+mod hidden;
 mod identity;
 mod listing;
 mod lookup;
@@ -87,6 +88,16 @@ impl PosixFileSystem {
         self.cache.clear();
     }
 
+    /// The directory at the top of the export that is the server's own and that no client sees,
+    /// names or reaches. It is made if there is none, for the process alone.
+    ///
+    /// # Errors
+    /// What the system calls say; `ENOTDIR` or `ELOOP` where something else has its name.
+    pub fn hidden_directory(&self) -> Result<OwnedFd> {
+        let _scope = IdentityScope::enter();
+        self.mounts.root().hidden_directory()
+    }
+
     /// How many descriptors are held open for objects now.
     pub fn open_descriptors(&self) -> usize {
         self.shared.open.load(Ordering::Relaxed)
@@ -111,8 +122,9 @@ impl PosixFileSystem {
         let kind = node::kind(&stat);
         if kind == FileKind::Directory {
             // Nothing can be done with a removed directory, even if somebody holds it open.
-            let gone =
-                stat.stx_nlink == 0 || !as_process(|| filesystem.contains_directory(handle))?;
+            let gone = stat.stx_nlink == 0
+                || filesystem.hidden.is(&stat)
+                || !as_process(|| filesystem.serves_directory(handle))?;
             if gone {
                 return Err(Error::Stale);
             }

@@ -11,6 +11,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::Shared;
 use super::flush::Flush;
+use super::hidden::Hidden;
 use super::identity::as_process;
 use super::node::{FlushKind, Node};
 use super::syscall::{self, mount_attribute};
@@ -49,6 +50,8 @@ pub(super) struct Mounted {
     pub(super) root: Handle,
     /// Whether its memory answers without a network, see [`crate::Wait::Never`].
     pub(super) local: bool,
+    /// Its directory that is the server's own.
+    pub(super) hidden: Hidden,
     /// `RWF_NOWAIT` is refused for reads, for writes.
     pub(super) no_nowait_read: AtomicBool,
     pub(super) no_nowait_write: AtomicBool,
@@ -126,6 +129,7 @@ impl Mounted {
                 kind,
                 magic::EXT4 | magic::XFS | magic::BTRFS | magic::TMPFS | magic::F2FS
             ),
+            hidden: Hidden::find(base),
             no_nowait_read: AtomicBool::new(false),
             no_nowait_write: AtomicBool::new(false),
             shared,
@@ -152,16 +156,22 @@ impl Mounted {
         open_on(self.confined.as_fd(), handle, flags)
     }
 
-    /// Whether a directory is still below the served one: the kernel gives `ENOENT` for the
-    /// parent of one that was moved elsewhere.
-    pub(super) fn contains_directory(&self, handle: &Handle) -> Result<bool> {
+    /// Whether a directory is still below the served one, and not in the server's own.
+    pub(super) fn serves_directory(&self, handle: &Handle) -> Result<bool> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = open_on(self.confined.as_fd(), handle, flags)?;
-        match rustix::fs::statx(&directory, c"..", AtFlags::empty(), StatxFlags::TYPE) {
-            Ok(_) => Ok(true),
+        match self.hidden.holds(directory.as_fd()) {
+            Ok(hidden) => Ok(!hidden),
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    /// The directory that is the server's own, made if there is none. It is reached through the
+    /// mount that all objects are, so that links can be made in it.
+    pub(super) fn hidden_directory(&self) -> Result<OwnedFd> {
+        let base = if self.crosses { &self.live } else { &self.confined };
+        as_process(|| Ok(self.hidden.open(base.as_fd())?))
     }
 
     /// Whether files without a name do no harm here, see [`ext4_has_plain_journal`].

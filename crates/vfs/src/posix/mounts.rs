@@ -8,8 +8,8 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
-use super::Shared;
 use super::mounted::{Mounted, MountedError, statx};
+use super::{Shared, hidden};
 use crate::{Error, Result};
 
 /// The filesystems of an export. Those below its own are found when a lookup gets to them, or
@@ -98,7 +98,7 @@ impl Mounts {
         };
         for point in mount_points(&table) {
             let Ok(below) = point.strip_prefix(&top) else { continue };
-            if below.as_os_str().is_empty() {
+            if below.as_os_str().is_empty() || hidden::leads_through(below) {
                 continue;
             }
             if let Err(error) = self.visit(below) {

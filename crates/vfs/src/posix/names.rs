@@ -152,7 +152,7 @@ impl PosixFileSystem {
         (target, to): (&Node, &[u8]),
     ) -> Result<Option<Arc<Node>>> {
         let from = Name::changeable(from, Errno::INVAL)?;
-        let to = Name::changeable(to, Errno::INVAL)?;
+        let to = Name::givable(to, Errno::INVAL)?;
         require_directory(source.kind)?;
         require_directory(target.kind)?;
         let held = self.held(caller, target, &to);
@@ -172,7 +172,7 @@ impl PosixFileSystem {
         name: &[u8],
     ) -> Changed<Attributes> {
         self.change_directory(context, directory, |parent| {
-            let name = Name::changeable(name, Errno::EXIST)?;
+            let name = Name::givable(name, Errno::EXIST)?;
             let (node, _) = self.node_with_attributes(context.wait, handle)?;
             if node.kind == FileKind::Directory {
                 return Err(Errno::ISDIR.into());

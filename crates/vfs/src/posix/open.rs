@@ -11,7 +11,7 @@ use rustix::process::Resource;
 
 use super::mounted::{Mounted, MountedError};
 use super::mounts::Mounts;
-use super::{NodeCache, PosixFileSystem, Shared};
+use super::{NodeCache, PosixFileSystem, Shared, hidden};
 
 /// How a directory is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,12 @@ pub enum OpenError {
     #[error("{} is not a directory; only directories can be exported", path.display())]
     NotADirectory {
         /// The path.
+        path: PathBuf,
+    },
+    /// It is in a directory that is the server's own.
+    #[error("{} lies in a directory that Standfast keeps for itself; export another", path.display())]
+    Hidden {
+        /// The directory.
         path: PathBuf,
     },
     /// The process lacks a capability.
@@ -102,6 +108,9 @@ impl PosixFileSystem {
             Errno::NOTDIR => OpenError::NotADirectory { path: path.into() },
             _ => OpenError::Open { path: path.into(), errno },
         };
+        if hidden::leads_through(path) {
+            return Err(OpenError::Hidden { path: path.into() });
+        }
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let live = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
         let shared = Arc::new(Shared::default());

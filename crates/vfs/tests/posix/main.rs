@@ -8,6 +8,7 @@ mod confinement;
 mod data;
 mod deferred;
 mod filesystems;
+mod hidden;
 mod identity;
 mod images;
 mod names;
