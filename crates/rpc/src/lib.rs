@@ -7,6 +7,7 @@
 pub mod auth;
 pub mod budget;
 pub mod client;
+pub mod gate;
 pub mod message;
 pub mod program;
 pub mod record;

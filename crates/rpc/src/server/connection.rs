@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::activity::Registration;
 use super::dispatch::{Outgoing, Prepared};
 use super::running::Running;
-use super::{Activity, Server};
+use super::{Activity, Server, silence};
 use crate::budget::Share;
 use crate::program::Peer;
 use crate::record::{RecordReader, RecordTooLong};
@@ -49,6 +49,8 @@ pub(super) enum Ended {
     ByClient,
     #[error("the server stops")]
     Shutdown,
+    #[error("the service goes on elsewhere")]
+    Silenced,
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("{0}")]
@@ -153,6 +155,9 @@ impl Connection {
             Ok(never) => match never {},
             Err(ended) => ended,
         };
+        if !self.server.gate.may_send() {
+            silence::forsake(&self.stream);
+        }
         let mut in_flight = std::mem::take(&mut self.in_flight);
         if !in_flight.is_empty() {
             tokio::spawn(async move { while in_flight.next().await.is_some() {} });
@@ -166,16 +171,23 @@ impl Connection {
     ) -> Result<std::convert::Infallible, Ended> {
         let mut check = tokio::time::interval(CHECK_INTERVAL);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let gate = Arc::clone(&self.server.gate);
         loop {
-            self.start_calls()?;
-            self.send()?;
+            let may_send = gate.may_send();
+            if may_send {
+                self.start_calls()?;
+                self.send()?;
+            } else if self.end_of_stream || self.server.is_silenced() {
+                return Err(Ended::Silenced);
+            }
             let drained =
                 self.in_flight.is_empty() && self.out.is_empty() && self.waiting.is_none();
             if self.end_of_stream && drained {
                 return Err(if *shutdown.borrow() { Ended::Shutdown } else { Ended::ByClient });
             }
-            let interest = self.interest()?;
-            let needs_memory = self.needs_memory()?;
+            // Behind a closed gate requests wait where they are, and so do replies.
+            let interest = if may_send { self.interest()? } else { None };
+            let needs_memory = if may_send { self.needs_memory()? } else { None };
             let budget = Arc::clone(match self.waiting {
                 Some(_) => &self.server.budget,
                 None => &self.server.receiving,
@@ -196,7 +208,8 @@ impl Connection {
                 share = budget.take(needs_memory.unwrap_or(0)), if needs_memory.is_some() => {
                     self.got_memory(share);
                 }
-                _ = check.tick() => self.check_time(Instant::now())?,
+                () = gate.opened(), if !may_send => {}
+                _ = check.tick() => self.check_time(Instant::now(), may_send)?,
                 Ok(()) = shutdown.changed(), if !self.end_of_stream => self.end_of_stream = true,
             }
         }
@@ -299,7 +312,7 @@ impl Connection {
 
     /// Sends what the socket takes.
     fn send(&mut self) -> Result<(), Ended> {
-        while !self.out.is_empty() {
+        while !self.out.is_empty() && self.server.gate.may_send() {
             let mut slices = [IoSlice::new(&[]); SEND_SEGMENTS];
             let mut count = 0;
             for (slice, segment) in slices.iter_mut().zip(&self.out) {
@@ -413,7 +426,13 @@ impl Connection {
     }
 
     /// Ends a connection that is idle or stuck, and gives memory back that a pause makes useless.
-    fn check_time(&mut self, now: Instant) -> Result<(), Ended> {
+    fn check_time(&mut self, now: Instant, may_send: bool) -> Result<(), Ended> {
+        if !may_send {
+            // The wait is ours, not the client's.
+            self.send_progress = now;
+            self.record_since = self.record_since.map(|_| now);
+            return Ok(());
+        }
         let limits = self.server.limits();
         if !self.out.is_empty() && now.duration_since(self.send_progress) > limits.send_timeout {
             return Err(self.timed_out(Ended::Unread(limits.send_timeout)));

@@ -105,6 +105,9 @@ impl Server {
         peer: Peer,
         slot: tokio::sync::OwnedSemaphorePermit,
     ) {
+        if !self.gate.may_send() {
+            return;
+        }
         let counters = &self.counters;
         counters.bytes_received.fetch_add(datagram.message.len() as u64, Ordering::Relaxed);
         let (from, source) = (datagram.from, datagram.source);
@@ -139,7 +142,7 @@ impl Server {
     /// Sends a reply. One that the socket does not take at once is lost, as datagrams are; the
     /// client asks again.
     fn reply(&self, socket: &UdpSocket, reply: Outgoing, to: SocketAddr, source: Source) {
-        let Some(segments) = reply else { return };
+        let Some(segments) = reply.filter(|_| self.gate.may_send()) else { return };
         let message = segments.to_bytes().slice(MARK_SIZE..);
         self.counters.bytes_sent.fetch_add(message.len() as u64, Ordering::Relaxed);
         let sent = socket.try_io(Interest::WRITABLE, || send(socket, &message, to, source));

@@ -8,9 +8,11 @@ mod limits;
 mod listener;
 mod reactors;
 mod running;
+mod silence;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 
@@ -21,6 +23,7 @@ pub use listener::listen_tcp;
 pub use reactors::Reactors;
 
 use crate::budget::Budget;
+use crate::gate::ReplyGate;
 use crate::program::Program;
 use crate::reply_cache::ReplyCache;
 
@@ -39,19 +42,32 @@ pub struct Server {
     registry: Arc<Registry>,
     counters: Counters,
     batch_scope: BatchScope,
-    reactors: Reactors,
+    reactors: Arc<Reactors>,
+    gate: Arc<ReplyGate>,
+    silenced: AtomicBool,
 }
 
 impl Server {
     /// A server of `programs` (several may share a number, with other versions each).
     ///
     /// `batch_scope` is entered on a thread before it runs calls and left after them. Connections
-    /// run on `reactors`.
+    /// run on `reactors`, which several servers may share.
     pub fn new(
         programs: Vec<Arc<dyn Program>>,
         limits: ServerLimits,
         batch_scope: BatchScope,
-        reactors: Reactors,
+        reactors: impl Into<Arc<Reactors>>,
+    ) -> Arc<Self> {
+        Self::with_gate(programs, limits, batch_scope, reactors, Arc::default())
+    }
+
+    /// As [`Server::new`]; replies leave, and calls begin, only while `gate` is open.
+    pub fn with_gate(
+        programs: Vec<Arc<dyn Program>>,
+        limits: ServerLimits,
+        batch_scope: BatchScope,
+        reactors: impl Into<Arc<Reactors>>,
+        gate: Arc<ReplyGate>,
     ) -> Arc<Self> {
         let mut by_number = HashMap::<u32, Vec<_>>::new();
         for program in programs {
@@ -67,7 +83,9 @@ impl Server {
             counters: Counters::default(),
             limits: ArcSwap::from_pointee(limits),
             batch_scope,
-            reactors,
+            reactors: reactors.into(),
+            gate,
+            silenced: AtomicBool::new(false),
         })
     }
 
@@ -84,6 +102,23 @@ impl Server {
             budget.set_limit(limits.bytes_in_flight / part);
         }
         self.limits.store(Arc::new(limits));
+    }
+
+    /// Whether replies may leave.
+    pub fn gate(&self) -> &Arc<ReplyGate> {
+        &self.gate
+    }
+
+    /// From now on nothing leaves any more, for ever, and connections that end do so without a
+    /// word: no client gets a FIN or a RST. To be called before the listeners and connections are
+    /// told to stop, when the service goes on elsewhere.
+    pub fn silence(&self) {
+        self.silenced.store(true, Ordering::Release);
+        self.gate.close();
+    }
+
+    fn is_silenced(&self) -> bool {
+        self.silenced.load(Ordering::Acquire)
     }
 
     /// Who is connected and what they do.

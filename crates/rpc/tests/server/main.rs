@@ -2,6 +2,7 @@
 
 mod cached;
 mod datagrams;
+mod gate;
 mod limits;
 mod many;
 mod program;
