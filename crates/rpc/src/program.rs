@@ -99,8 +99,8 @@ pub trait Program: Send + Sync + 'static {
     /// Its versions.
     fn versions(&self) -> RangeInclusive<u32>;
 
-    /// Whether a retransmission of this procedure must be answered without running it again.
-    fn runs_once(&self, _version: u32, _procedure: u32) -> bool {
+    /// Whether a retransmission of this call must be answered without running it again.
+    fn runs_once(&self, _call: &Call) -> bool {
         false
     }
 

@@ -19,6 +19,16 @@ impl Results {
         Self(encoder)
     }
 
+    /// Begins results that are written piece by piece, up to [`Results::end`].
+    pub fn begin() -> Encoder {
+        header(ReplyStatus::Success)
+    }
+
+    /// The results that were written to what [`Results::begin`] gave.
+    pub fn end(encoder: Encoder) -> Self {
+        Self(encoder)
+    }
+
     /// The reply to the call `xid`, as a record.
     pub fn into_record(self, xid: u32) -> Segments {
         finish(self.0, xid)
@@ -40,7 +50,7 @@ fn header(status: ReplyStatus) -> Encoder {
 
 fn finish(mut encoder: Encoder, xid: u32) -> Segments {
     let mark = (encoder.len() - MARK_SIZE) as u32 | LAST_FRAGMENT;
-    encoder.set_start(&(u64::from(mark) << 32 | u64::from(xid)).to_be_bytes());
+    encoder.set_at(0, &(u64::from(mark) << 32 | u64::from(xid)).to_be_bytes());
     encoder.into_segments()
 }
 

@@ -174,9 +174,9 @@ impl Program for NlmProgram {
     }
 
     /// A lock that comes late, after its unlock, must not be set again.
-    fn runs_once(&self, _version: u32, procedure: u32) -> bool {
+    fn runs_once(&self, call: &Call) -> bool {
         matches!(
-            Procedure::try_from(procedure),
+            Procedure::try_from(call.procedure),
             Ok(Procedure::Lock
                 | Procedure::Cancel
                 | Procedure::Unlock

@@ -97,12 +97,12 @@ impl Program for Nfs3 {
         VERSION..=VERSION
     }
 
-    fn runs_once(&self, _version: u32, procedure: u32) -> bool {
+    fn runs_once(&self, call: &Call) -> bool {
         use Procedure::{
             Create, Link, MkDir, MkNod, Remove, Rename, RmDir, SetAttr, SymLink, Write,
         };
         let once = [SetAttr, Write, Create, MkDir, SymLink, MkNod, Remove, RmDir, Rename, Link];
-        Procedure::try_from(procedure).is_ok_and(|procedure| once.contains(&procedure))
+        Procedure::try_from(call.procedure).is_ok_and(|procedure| once.contains(&procedure))
     }
 
     fn reply_size(&self, call: &Call) -> usize {

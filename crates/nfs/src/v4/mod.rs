@@ -1,5 +1,72 @@
-//! NFS version 4: the wire and the state.
+//! NFS version 4: minor versions 0 (RFC 7530), 1 (RFC 8881) and 2 (RFC 7862).
 
+mod compound;
+mod context;
 pub mod keeper;
+mod object;
+mod operations;
 pub mod protocol;
 pub mod state;
+mod status;
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use standfast_rpc::message::ReplyStatus;
+use standfast_rpc::{Call, CallFuture, Program, Reply};
+
+use crate::service::Service;
+use keeper::Keeper;
+use protocol::{PROGRAM, VERSION};
+
+/// Procedure number of COMPOUND; the only other one is NULL.
+const COMPOUND: u32 = 1;
+
+/// Operations of a COMPOUND of minor version 0.
+const MAX_OPERATIONS: u32 = 128;
+
+/// Room for what a reply holds beside the payload of one operation.
+const REPLY_OVERHEAD: usize = 16 << 10;
+
+/// The program.
+pub struct Nfs4 {
+    service: Arc<Service>,
+    keeper: Arc<Keeper>,
+}
+
+impl Nfs4 {
+    /// NFSv4 over `service`, with the state that `keeper` keeps.
+    pub fn new(service: Arc<Service>, keeper: Arc<Keeper>) -> Self {
+        Self { service, keeper }
+    }
+
+    /// Operations of a COMPOUND of minor version 0; sessions have limits of their own.
+    fn max_operations(&self) -> u32 {
+        MAX_OPERATIONS
+    }
+
+    /// The largest reply of minor version 0, in bytes.
+    fn max_reply(&self) -> usize {
+        self.service.limits().max_read + REPLY_OVERHEAD
+    }
+}
+
+impl Program for Nfs4 {
+    fn number(&self) -> u32 {
+        PROGRAM
+    }
+
+    fn versions(&self) -> RangeInclusive<u32> {
+        VERSION..=VERSION
+    }
+
+    fn call(self: Arc<Self>, call: Call) -> CallFuture {
+        Box::pin(async move {
+            match call.procedure {
+                0 => Reply::success(&()),
+                COMPOUND => compound::run(&self, &call).await,
+                _ => Reply::status(ReplyStatus::ProcedureUnavailable),
+            }
+        })
+    }
+}

@@ -182,9 +182,9 @@ impl Program for Rpcbind {
         PORTMAP_VERSION..=RPCBIND_VERSION_4
     }
 
-    fn runs_once(&self, _version: u32, procedure: u32) -> bool {
+    fn runs_once(&self, call: &Call) -> bool {
         // The numbers are the same in all versions.
-        [PortmapProcedure::Set as u32, PortmapProcedure::Unset as u32].contains(&procedure)
+        [PortmapProcedure::Set as u32, PortmapProcedure::Unset as u32].contains(&call.procedure)
     }
 
     fn reply_size(&self, call: &Call) -> usize {

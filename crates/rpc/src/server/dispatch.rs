@@ -76,7 +76,7 @@ impl Server {
         let now = Instant::now();
         activity.begin(program.number(), call.version, call.procedure, now);
         let mut pending = None;
-        if program.runs_once(call.version, call.procedure) {
+        if program.runs_once(&call) {
             let key = RequestKey::new(call.peer.address.ip(), call.xid, &message);
             match self.reply_cache.admit(key, now.into_std()) {
                 Admission::New(new) => {

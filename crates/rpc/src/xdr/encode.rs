@@ -24,6 +24,14 @@ pub struct Encoder {
     buffer: BytesMut,
 }
 
+/// A place in a message that is being written, to go back to.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    length: usize,
+    segments: usize,
+    buffered: usize,
+}
+
 /// A written message: parts to be sent one after the other.
 #[derive(Clone, Debug, Default)]
 pub struct Segments {
@@ -121,11 +129,45 @@ impl Encoder {
         Segments { head: self.head.freeze(), rest: self.rest }
     }
 
-    /// Overwrites `value.len()` bytes from the start on: a header that was left open. It must
-    /// have been written before any large data.
-    pub fn set_start(&mut self, value: &[u8]) {
+    /// Overwrites bytes from `position` on, such as a header that was left open. They must have
+    /// been written before any large data.
+    pub fn set_at(&mut self, position: usize, value: &[u8]) {
         let start = if self.rest.is_empty() { &mut self.buffer } else { &mut self.head };
-        start[..value.len()].copy_from_slice(value);
+        start[position..position + value.len()].copy_from_slice(value);
+    }
+
+    /// This place.
+    pub fn mark(&self) -> Mark {
+        Mark { length: self.len(), segments: self.rest.len(), buffered: self.buffer.len() }
+    }
+
+    /// Takes back what was written since `mark`, which must be of this message and not behind its
+    /// end.
+    pub fn reset(&mut self, mark: Mark) {
+        if self.rest.len() > mark.segments {
+            // What was buffered then became the head or a segment.
+            self.buffer = match mark.segments {
+                0 => std::mem::take(&mut self.head),
+                at if mark.buffered > 0 => BytesMut::from(self.rest.swap_remove(at)),
+                _ => BytesMut::new(),
+            };
+            self.rest.truncate(mark.segments);
+        }
+        self.buffer.truncate(mark.buffered);
+        self.gathered = mark.length - mark.buffered;
+    }
+
+    /// A copy of all from `position` on.
+    pub fn copy_from(&self, position: usize) -> Bytes {
+        let mut all = BytesMut::with_capacity(self.len() - position);
+        let mut skip = position;
+        let rest = self.rest.iter().map(|segment| &segment[..]);
+        for part in std::iter::once(&self.head[..]).chain(rest).chain([&self.buffer[..]]) {
+            let skipped = skip.min(part.len());
+            all.extend_from_slice(&part[skipped..]);
+            skip -= skipped;
+        }
+        all.freeze()
     }
 
     fn push_segment(&mut self, segment: Bytes) {

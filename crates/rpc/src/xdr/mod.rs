@@ -12,5 +12,5 @@ mod macros;
 mod types;
 
 pub use decode::{Decode, DecodeError, Decoder, from_bytes};
-pub use encode::{Encode, Encoder, Segments, to_bytes};
+pub use encode::{Encode, Encoder, Mark, Segments, to_bytes};
 pub use types::{Chain, List, Opaque};

@@ -94,8 +94,8 @@ impl Program for Echo {
         VERSION..=VERSION + 1
     }
 
-    fn runs_once(&self, _version: u32, procedure: u32) -> bool {
-        [ONCE, ONCE_SILENT].contains(&procedure)
+    fn runs_once(&self, call: &Call) -> bool {
+        [ONCE, ONCE_SILENT].contains(&call.procedure)
     }
 
     fn reply_size(&self, call: &Call) -> usize {
