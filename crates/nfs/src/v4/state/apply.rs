@@ -55,7 +55,7 @@ impl<H: Holder> State<H> {
             Change::Owner(record) => self.apply_owner(record, now),
             Change::OwnerReplied(reply) => {
                 if let Some(owner) = self.owners.get_mut(&reply.owner) {
-                    owner.last = Some(reply.clone());
+                    owner.set_recorded(reply);
                 }
             }
             Change::OwnerRemoved(id) => self.apply_owner_removed(*id),

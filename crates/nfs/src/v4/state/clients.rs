@@ -102,27 +102,6 @@ impl<H: Holder> State<H> {
         Ok(())
     }
 
-    /// RECLAIM_COMPLETE for all filesystems; for one of them it changes nothing.
-    ///
-    /// # Errors
-    /// `COMPLETE_ALREADY`, `STALE_CLIENTID`.
-    pub fn reclaim_complete(
-        &mut self,
-        id: u64,
-        one_filesystem: bool,
-        now: Instant,
-    ) -> Result<(), Status> {
-        let record = self.session_client(id)?.record.clone();
-        if one_filesystem {
-            return Ok(());
-        }
-        if record.reclaimed {
-            return Err(Status::CompleteAlready);
-        }
-        self.commit(Change::Client(ClientRecord { reclaimed: true, ..record }), now);
-        Ok(())
-    }
-
     /// A client that uses sessions, confirmed or not.
     pub(super) fn session_client(&self, id: u64) -> Result<&Client, Status> {
         let client = self.clients.get(&id).filter(|client| client.record.has_sessions);

@@ -27,18 +27,12 @@ impl<H: Holder> State<H> {
         self.clients.get(&id).is_some_and(|client| silent(client.renewed))
     }
 
-    /// Ends a replay: leases begin now. `grace` is for a state whose journal was lost: until then
-    /// only reclaims are served.
-    pub fn resume(&mut self, grace: Option<Duration>, now: Instant) {
-        self.grace = grace.map(|grace| now + grace);
+    /// Ends a replay: leases begin now.
+    pub fn resume(&mut self, now: Instant) {
         self.clients.values_mut().for_each(|client| client.renewed = now);
         let slots = self.sessions.values_mut().flat_map(|session| &mut session.slots);
         slots.for_each(|slot| slot.restored = true);
-    }
-
-    /// Whether only reclaims are served.
-    pub fn is_in_grace(&self, now: Instant) -> bool {
-        self.grace.is_some_and(|end| now < end)
+        self.owners.values_mut().for_each(|owner| owner.restored = true);
     }
 
     /// Requests whose intent is known and whose result is not: the server died in between, and

@@ -72,14 +72,14 @@ impl<H: Holder> State<H> {
     /// LOCK; it never waits. The stateid names the owner's locks by this open.
     ///
     /// # Errors
-    /// See [`LockRefusal`]: those of stateids, `OPENMODE`, `GRACE`, `NO_GRACE`; at a limit `DELAY`
+    /// See [`LockRefusal`]: those of stateids, `OPENMODE`, `GRACE`, `NO_GRACE`, `RECLAIM_BAD`,
+    /// `RECLAIM_CONFLICT`; at a limit `DELAY`
     /// or (minor version 0) `RESOURCE`.
     pub fn lock(
         &mut self,
         request: &LockRequest<'_>,
         now: Instant,
     ) -> Result<StateId, LockRefusal> {
-        self.check_reclaim(request.reclaim, now)?;
         let wish = self.lock_wish(request, now)?;
         let owner = self.owners.get(&wish.owner).map(|owner| owner.record.name.0.clone());
         let waiter = LockWaiter {
@@ -91,10 +91,14 @@ impl<H: Holder> State<H> {
         };
         if let Err(refusal) = self.lock_in_table(request, &wish, now) {
             self.settle_owner(wish.owner, now);
-            if request.wait && matches!(refusal, LockRefusal::Denied(_)) {
-                self.wait_for_lock(wish.file, waiter);
-            }
-            return Err(refusal);
+            return Err(match refusal {
+                LockRefusal::Denied(_) if request.reclaim => Status::ReclaimConflict.into(),
+                LockRefusal::Denied(_) if request.wait => {
+                    self.wait_for_lock(wish.file, waiter);
+                    refusal
+                }
+                _ => refusal,
+            });
         }
         self.waits_no_more(&wish.file, &waiter);
         Ok(self.locked(request, &wish, now))
@@ -131,6 +135,7 @@ impl<H: Holder> State<H> {
         };
         let (number, entry) = self.lookup(request.client, id)?;
         let (client, file) = (entry.client, entry.file);
+        self.check_reclaim(client, request.reclaim, now)?;
         let open = match (entry.kind, &request.by) {
             (Kind::Open { .. }, LockBy::Open { .. }) => number,
             (Kind::Lock { open, .. }, LockBy::Locks(_)) => open,
@@ -221,7 +226,7 @@ impl<H: Holder> State<H> {
     /// LOCKT.
     ///
     /// # Errors
-    /// `STALE_CLIENTID`, or who holds a conflicting lock.
+    /// `STALE_CLIENTID`, `GRACE`, or who holds a conflicting lock.
     pub fn test_lock(
         &mut self,
         client: u64,
@@ -234,6 +239,9 @@ impl<H: Holder> State<H> {
         let known = self.clients.get(&client).filter(|client| client.record.confirmed);
         known.ok_or(Status::StaleClientId)?;
         self.renew(client, now);
+        if self.is_in_grace(now) {
+            return Err(Status::Grace.into());
+        }
         // Owners that are not known have the number of nobody.
         let owner = self.find_owner(client, OwnerKind::Lock, owner).unwrap_or(0);
         let owner = H::from_v4(LockHolder { client, owner });

@@ -31,7 +31,7 @@
 //! sender after the same wait.
 //!
 //! After a start, [`State::apply`] takes the snapshot and the records, [`State::resume`] what was
-//! not in them, and [`State::unfinished`] lists the intents to look at.
+//! not in them ([`State::begin_grace`] if they were lost), and [`State::unfinished`] lists the intents to look at.
 
 mod apply;
 mod change;
@@ -40,6 +40,7 @@ mod clients;
 mod clients_v40;
 mod delegations;
 mod effects;
+mod grace;
 mod holder;
 mod ids;
 mod leases;
@@ -83,6 +84,7 @@ pub use slots::{RequestId, Sequenced, SlotName};
 pub use stateids::Access;
 
 use client::{Client, ClientName, Names};
+use grace::Grace;
 use owners::OwnerEntry;
 use sessions::Session;
 use stateids::Entry;
@@ -105,8 +107,8 @@ pub struct State<H: Holder = LockHolder> {
     locks: LockTable<FileKey, H>,
     lock_waiters: HashMap<FileKey, Vec<LockWaiter>>,
     effects: Effects<H>,
-    /// Until when only reclaims are served: set where the journal was lost.
-    grace: Option<Instant>,
+    /// Set where the journal was lost.
+    grace: Option<Grace>,
 }
 
 impl<H: Holder> State<H> {

@@ -53,7 +53,8 @@ impl<H: Holder> State<H> {
     /// OPEN, once the file is known: a new open, or more access by one that the owner has.
     ///
     /// # Errors
-    /// `INVAL`, `STALE_CLIENTID`, `SHARE_DENIED`, `GRACE`, `NO_GRACE`, `DELAY` while a delegation
+    /// `INVAL`, `STALE_CLIENTID`, `SHARE_DENIED`, `GRACE`, `NO_GRACE`, `RECLAIM_BAD`,
+    /// `RECLAIM_CONFLICT`, `DELAY` while a delegation
     /// is recalled or at a limit, `RESOURCE` at a limit (minor version 0).
     pub fn open(&mut self, request: &OpenRequest<'_>, now: Instant) -> Result<Opened, Status> {
         let &OpenRequest { client, owner, file, access, deny, reclaim } = request;
@@ -64,7 +65,7 @@ impl<H: Holder> State<H> {
         if !record.confirmed {
             return Err(Status::StaleClientId);
         }
-        self.check_reclaim(reclaim, now)?;
+        self.check_reclaim(client, reclaim, now)?;
         self.recall_for(&file, Some(client), access & 2 != 0 || deny & 1 != 0, now)?;
         let known = self.find_owner(client, OwnerKind::Open, owner);
         let open = known.and_then(|known| self.find_open(known, &file));
@@ -91,7 +92,8 @@ impl<H: Holder> State<H> {
         }
         if let Err(status) = self.reserve(&record, file, now) {
             self.settle_owner(owner, now);
-            return Err(status);
+            let is_conflict = reclaim && status == Status::ShareDenied;
+            return Err(if is_conflict { Status::ReclaimConflict } else { status });
         }
         let id = record.id;
         self.commit(Change::Open(record), now);
@@ -118,15 +120,6 @@ impl<H: Holder> State<H> {
             // Another protocol's.
             Ok(Err(_)) => Err(Status::ShareDenied),
             Err(_) => Err(self.limit_status(client)),
-        }
-    }
-
-    /// Reclaims are served in the grace period only, and all else only outside it.
-    pub(super) fn check_reclaim(&self, reclaim: bool, now: Instant) -> Result<(), Status> {
-        match (reclaim, self.is_in_grace(now)) {
-            (true, false) => Err(Status::NoGrace),
-            (false, true) => Err(Status::Grace),
-            _ => Ok(()),
         }
     }
 

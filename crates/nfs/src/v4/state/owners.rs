@@ -14,8 +14,13 @@ use super::{Change, Holder, Kept, OwnerKind, OwnerRecord, OwnerReply, State};
 #[derive(Debug)]
 pub(super) struct OwnerEntry {
     pub(super) record: OwnerRecord,
-    /// Minor version 0: the last reply.
-    pub(super) last: Option<OwnerReply>,
+    /// Minor version 0: the last reply that a successor must know.
+    pub(super) recorded: Option<OwnerReply>,
+    /// A later one, to a request that changed nothing.
+    later: Option<OwnerReply>,
+    /// Requests after the recorded one may have been answered before this run: those that
+    /// changed nothing, whose seqid nobody wrote down.
+    pub(super) restored: bool,
     /// Its states, closed ones included.
     pub(super) states: BTreeSet<u64>,
     used: Instant,
@@ -23,7 +28,24 @@ pub(super) struct OwnerEntry {
 
 impl OwnerEntry {
     pub(super) fn new(record: OwnerRecord, now: Instant) -> Self {
-        Self { record, last: None, states: BTreeSet::new(), used: now }
+        let (recorded, later) = (None, None);
+        Self { record, recorded, later, restored: false, states: BTreeSet::new(), used: now }
+    }
+
+    pub(super) fn set_recorded(&mut self, reply: &OwnerReply) {
+        (self.recorded, self.later) = (Some(reply.clone()), None);
+        self.restored = false;
+    }
+
+    fn last(&self) -> Option<&OwnerReply> {
+        self.later.as_ref().or(self.recorded.as_ref())
+    }
+
+    /// How far a seqid is ahead of the last one; one, if it is the next.
+    fn ahead(&self, seqid: u32) -> u32 {
+        let ahead = self.last().map_or(1, |last| seqid.wrapping_sub(last.seqid));
+        let may_skip = self.restored && self.later.is_none();
+        if may_skip && (1..=0x7fff_ffff).contains(&ahead) { 1 } else { ahead }
     }
 }
 
@@ -69,7 +91,7 @@ impl<H: Holder> State<H> {
         self.renew(client, now);
         let known = self.find_owner(client, OwnerKind::Open, name);
         if let Some(owner) = known.and_then(|id| self.owners.get(&id)) {
-            let is_replay = owner.last.as_ref().is_some_and(|last| last.seqid == seqid);
+            let is_replay = owner.last().is_some_and(|last| last.seqid == seqid);
             if owner.record.confirmed || is_replay {
                 return self.owner_request(owner.record.id, seqid, fingerprint, now);
             }
@@ -118,8 +140,7 @@ impl<H: Holder> State<H> {
     ) -> Result<OwnerRequest, Status> {
         let owner = self.owners.get_mut(&id).ok_or(Status::BadStateId)?;
         owner.used = now;
-        let ahead = owner.last.as_ref().map_or(1, |last| seqid.wrapping_sub(last.seqid));
-        match (ahead, &owner.last) {
+        match (owner.ahead(seqid), owner.last()) {
             (0, Some(last)) if last.fingerprint == fingerprint => {
                 return Ok(OwnerRequest::Replay(last.reply.clone()));
             }
@@ -136,10 +157,16 @@ impl<H: Holder> State<H> {
     }
 
     /// Takes the result of an owner's request (minor version 0). A LOCK that brings a new lock
-    /// owner is answered for the open owner and for the lock owner.
+    /// owner is answered for the open owner and for the lock owner. One that failed changed
+    /// nothing: a successor that runs it again does no harm.
     pub fn owner_replied(&mut self, reply: OwnerReply, status: Status, now: Instant) {
-        if advances(status) && self.owners.contains_key(&reply.owner) {
+        let Some(owner) = self.owners.get_mut(&reply.owner).filter(|_| advances(status)) else {
+            return;
+        };
+        if status == Status::Ok {
             self.commit(Change::OwnerReplied(reply), now);
+        } else {
+            owner.later = Some(reply);
         }
     }
 

@@ -156,12 +156,21 @@ impl<H: Holder> State<H> {
         }
     }
 
-    /// DESTROY_SESSION.
+    /// DESTROY_SESSION. `by` is the slot that asks, if it is of this session.
     ///
     /// # Errors
-    /// `BADSESSION`.
-    pub fn destroy_session(&mut self, id: &SessionId, now: Instant) -> Result<(), Status> {
-        self.session(id)?;
+    /// `BADSESSION`; `DELAY` while other requests of the session are under way.
+    pub fn destroy_session(
+        &mut self,
+        id: &SessionId,
+        by: Option<u32>,
+        now: Instant,
+    ) -> Result<(), Status> {
+        let session = self.sessions.get(id).ok_or(Status::BadSession)?;
+        let mut others = session.slots.iter().zip(0..).filter(|(_, slot)| Some(*slot) != by);
+        if others.any(|(slot, _)| slot.is_busy()) {
+            return Err(Status::Delay);
+        }
         self.commit(Change::SessionRemoved(*id), now);
         Ok(())
     }
@@ -214,7 +223,9 @@ impl<H: Holder> State<H> {
         now: Instant,
     ) -> Result<(), Status> {
         let record = self.session(id)?.clone();
-        self.commit(Change::Session(SessionRecord { callback_program, ..record }), now);
+        if record.callback_program != callback_program {
+            self.commit(Change::Session(SessionRecord { callback_program, ..record }), now);
+        }
         Ok(())
     }
 

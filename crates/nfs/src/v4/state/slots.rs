@@ -103,7 +103,7 @@ impl Slot {
         }
     }
 
-    fn is_busy(&self) -> bool {
+    pub(super) fn is_busy(&self) -> bool {
         self.live.as_ref().is_some_and(|live| live.busy)
     }
 }

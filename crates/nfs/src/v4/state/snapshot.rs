@@ -24,7 +24,7 @@ impl<H: Holder> State<H> {
         }
         for owner in self.owners.values() {
             changes.push(Change::Owner(owner.record.clone()));
-            changes.extend(owner.last.clone().map(Change::OwnerReplied));
+            changes.extend(owner.recorded.clone().map(Change::OwnerReplied));
         }
         for (id, entry) in &self.states {
             self.snapshot_state(*id, entry, &mut changes);

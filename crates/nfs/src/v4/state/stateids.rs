@@ -123,7 +123,7 @@ impl<H: Holder> State<H> {
     /// known; the current stateid is the caller's to replace.
     ///
     /// # Errors
-    /// Those of stateids; `OPENMODE`; `LOCKED` if a share reservation forbids it to those who have
+    /// Those of stateids; `OPENMODE`; `GRACE`; `LOCKED` if a share reservation forbids it to those who have
     /// not opened the file; `DELAY` while a delegation is recalled.
     pub fn check_access(
         &mut self,
@@ -135,6 +135,9 @@ impl<H: Holder> State<H> {
     ) -> Result<(), Status> {
         let is_bypass = *id == StateId::BYPASS;
         if is_bypass || *id == StateId::ANONYMOUS {
+            if self.is_in_grace(now) {
+                return Err(Status::Grace);
+            }
             self.recall_for(file, client, access == Access::Write, now)?;
             if is_bypass && access == Access::Read {
                 return Ok(());

@@ -131,7 +131,10 @@ pub(super) fn introduce(state: &mut State, name: &[u8], now: Instant) -> (u64, S
     let exchanged = state.exchange_id(&exchange, now).unwrap();
     let request = create_session(exchanged.client, exchanged.sequence);
     match state.create_session(&request, &principal, Connection(1), now) {
-        Outcome::Ok(ok) => (exchanged.client, ok.session),
+        Outcome::Ok(ok) => {
+            state.reclaim_complete(exchanged.client, false, now).unwrap();
+            (exchanged.client, ok.session)
+        }
         Outcome::Fail(status) => panic!("{status:?}"),
     }
 }
@@ -211,7 +214,7 @@ impl World {
         self.reference = self.durable.clone();
         self.network.clear();
         self.state = replay(&self.journal, self.now);
-        self.state.resume(None, self.now);
+        self.state.resume(self.now);
         self.clients.iter_mut().for_each(|client| client.renewed = self.now);
         self.check_locks();
         // Only what its client still waits for is unfinished.

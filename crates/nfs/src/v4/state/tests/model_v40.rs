@@ -134,7 +134,7 @@ impl World {
         self.keep(kept);
         self.reference = self.durable.clone();
         self.state = replay(&self.journal, self.now);
-        self.state.resume(None, self.now);
+        self.state.resume(self.now);
         self.clients.iter_mut().for_each(|client| client.1 = self.now);
         self.lanes.iter_mut().for_each(|lane| lane.unheard = None);
     }

@@ -33,7 +33,7 @@ impl Scene {
     fn restart(&mut self) {
         self.keep();
         self.state = replay(&self.journal, self.now);
-        self.state.resume(None, self.now);
+        self.state.resume(self.now);
     }
 
     fn exchange(&mut self, verifier: u8, flags: u32, who: &[u8]) -> Result<Exchanged, Status> {
@@ -43,6 +43,11 @@ impl Scene {
         let result = self.state.exchange_id(&request, self.now);
         self.keep();
         result
+    }
+
+    fn through(&mut self, client: u64) {
+        self.state.reclaim_complete(client, false, self.now).unwrap();
+        self.keep();
     }
 
     fn confirm(&mut self, client: &Exchanged, who: &[u8]) -> Outcome<SessionId> {
@@ -166,6 +171,9 @@ fn exchange_id_knows_its_nine_cases() {
     assert_eq!(scene.exchange(1, update, b"root"), Ok(again));
     assert_eq!(scene.exchange(2, update, b"root"), Err(Status::NotSame));
     assert_eq!(scene.exchange(1, update, b"other"), Err(Status::Perm));
+    // Nothing is opened before the client has said that it reclaims nothing.
+    assert_eq!(scene.open(client.client, b"owner", 1, 0).err(), Some(Status::Grace));
+    scene.through(client.client);
     // Another principal: only once nothing is held, or the lease is over.
     let open = scene.open(client.client, b"owner", 1, 0).unwrap();
     assert_eq!(scene.exchange(1, 0, b"other"), Err(Status::ClidInUse));
@@ -176,6 +184,7 @@ fn exchange_id_knows_its_nine_cases() {
     assert!(matches!(scene.confirm(&restarted, b"root"), Outcome::Ok(_)));
     assert_eq!(scene.state.test_state(client.client, &open.stateid), Status::BadStateId);
     assert_eq!(scene.open(client.client, b"owner", 1, 0).err(), Some(Status::StaleClientId));
+    scene.through(restarted.client);
     scene.open(restarted.client, b"owner", 1, 0).unwrap();
     scene.now += LEASE + SECOND;
     assert!(scene.exchange(1, 0, b"other").is_ok());
@@ -229,8 +238,8 @@ fn create_session_answers_retransmissions() {
     assert_eq!(scene.confirm(&later, b"root"), Outcome::Fail(Status::SeqMisordered));
     assert_eq!(scene.state.destroy_client(client.client, scene.now), Err(Status::ClientIdBusy));
     let Outcome::Ok(session) = session else { panic!("no session") };
-    assert_eq!(scene.state.destroy_session(&session, scene.now), Ok(()));
-    assert_eq!(scene.state.destroy_session(&session, scene.now), Err(Status::BadSession));
+    assert_eq!(scene.state.destroy_session(&session, None, scene.now), Ok(()));
+    assert_eq!(scene.state.destroy_session(&session, None, scene.now), Err(Status::BadSession));
     assert_eq!(scene.state.reclaim_complete(client.client, false, scene.now), Ok(()));
     scene.restart();
     let again = scene.state.reclaim_complete(client.client, false, scene.now);
@@ -553,18 +562,61 @@ fn limits_have_the_protocol_s_errors() {
     assert!(scene.exchange(9, 0, b"root").is_ok());
 }
 
+/// A client that is about to reclaim.
+fn reclaiming(scene: &mut Scene, name: &[u8]) -> u64 {
+    let principal = Principal::copy_from_slice(b"root");
+    let request = ExchangeId { owner: name, verifier: [1; 8], flags: 0, principal: &principal };
+    let exchanged = scene.state.exchange_id(&request, scene.now).unwrap();
+    assert!(matches!(scene.confirm(&exchanged, b"root"), Outcome::Ok(_)));
+    exchanged.client
+}
+
+fn reclaim(client: u64) -> OpenRequest<'static> {
+    let file = file(1);
+    OpenRequest { client, owner: b"owner", file, access: 1, deny: 0, reclaim: true }
+}
+
 #[test]
 fn only_reclaims_are_served_where_the_journal_was_lost() {
     let mut scene = Scene::new();
-    let (client, _) = introduce(&mut scene.state, b"client", scene.now);
-    scene.state.resume(Some(LEASE), scene.now);
+    let former: Option<Vec<(bool, Bytes)>> = None;
+    scene.state.begin_grace(LEASE, former, scene.now);
+    let client = reclaiming(&mut scene, b"client");
     assert_eq!(scene.open(client, b"owner", 1, 0).err(), Some(Status::Grace));
-    let file = file(1);
-    let reclaim = OpenRequest { client, owner: b"owner", file, access: 1, deny: 0, reclaim: true };
-    assert!(scene.state.open(&reclaim, scene.now).is_ok());
+    assert!(scene.state.open(&reclaim(client), scene.now).is_ok());
+    scene.through(client);
+    assert_eq!(scene.state.open(&reclaim(client), scene.now), Err(Status::NoGrace));
+    assert_eq!(scene.open(client, b"owner", 1, 0).err(), Some(Status::Grace));
     scene.now += LEASE;
-    assert_eq!(scene.state.open(&reclaim, scene.now), Err(Status::NoGrace));
+    assert_eq!(scene.state.open(&reclaim(client), scene.now), Err(Status::NoGrace));
     assert!(scene.open(client, b"owner", 1, 0).is_ok());
+}
+
+#[test]
+fn the_grace_period_ends_with_the_last_former_client() {
+    let mut scene = Scene::new();
+    let former = [b"one", b"two"].map(|name| (true, Bytes::from_static(name)));
+    scene.state.begin_grace(LEASE, Some(former), scene.now);
+    let clients = [b"one", b"two"].map(|name| reclaiming(&mut scene, name));
+    let stranger = reclaiming(&mut scene, b"stranger");
+    assert_eq!(scene.state.open(&reclaim(stranger), scene.now), Err(Status::ReclaimBad));
+    scene.through(stranger);
+    scene.through(clients[0]);
+    assert_eq!(scene.open(stranger, b"owner", 1, 0).err(), Some(Status::Grace));
+    assert!(scene.state.open(&reclaim(clients[1]), scene.now).is_ok());
+    scene.through(clients[1]);
+    assert!(!scene.state.is_in_grace(scene.now));
+    assert!(scene.open(stranger, b"owner", 1, 0).is_ok());
+}
+
+#[test]
+fn a_session_with_requests_under_way_is_not_destroyed() {
+    let mut scene = Scene::new();
+    let (_, session) = introduce(&mut scene.state, b"client", scene.now);
+    assert!(matches!(scene.sequence(session, 1), Ok(Sequenced::New(_))));
+    let now = scene.now;
+    assert_eq!(scene.state.destroy_session(&session, None, now), Err(Status::Delay));
+    assert_eq!(scene.state.destroy_session(&session, Some(0), now), Ok(()));
 }
 
 proptest! {
