@@ -1,5 +1,6 @@
 //! Calls that we make ourselves: to rpcbind, to a client's lock and status services.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
@@ -9,16 +10,18 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket, UnixStream};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::auth::OpaqueAuth;
+use crate::channel::{CALLS, CallChannel, ChannelEnd, REPLY_LIMIT};
 use crate::message::{CallMessage, ReplyStatus};
 use crate::program::Transport;
 use crate::record::{LAST_FRAGMENT, MARK_SIZE, RecordReader, RecordTooLong};
 use crate::xdr::{Decode, DecodeError, Decoder, Encode, Encoder};
 
-/// The longest reply that is read.
-const REPLY_LIMIT: usize = 1 << 20;
+/// The longest reply that is read on a connection for one call.
+const SINGLE_REPLY_LIMIT: usize = 1 << 20;
 
 /// How often a datagram is sent before the call counts as failed.
 const DATAGRAM_TRIES: u32 = 3;
@@ -44,6 +47,12 @@ pub enum CallError {
     /// The server did not run the call.
     #[error("the server refused the call: {0:?}")]
     Refused(ReplyStatus),
+    /// The connection ended; whether the call was run is not known.
+    #[error("the connection ended")]
+    Closed,
+    /// Too many calls wait for their answers.
+    #[error("too many calls wait for their answers on the connection")]
+    Busy,
 }
 
 /// Which procedure to call, and how.
@@ -74,6 +83,22 @@ impl Target {
             .await
             .map_err(|_| CallError::Timeout(self.timeout))??;
         read_reply(&reply)
+    }
+
+    /// Opens a connection for many calls to the program; which procedure is called, and as whom,
+    /// is then said with each. `timeout` is for connecting.
+    ///
+    /// # Errors
+    /// The connection cannot be made.
+    pub async fn open(&self) -> Result<OwnChannel, CallError> {
+        let stream = timeout(self.timeout, self.connect())
+            .await
+            .map_err(|_| CallError::Timeout(self.timeout))??;
+        stream.set_nodelay(true)?;
+        socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(self.timeout))?;
+        let end = ChannelEnd::new(CALLS);
+        let channel = end.channel();
+        Ok(OwnChannel { channel, task: tokio::spawn(carry(stream, end)) })
     }
 
     async fn exchange(&self, message: &[u8], xid: u32) -> Result<Bytes, CallError> {
@@ -135,6 +160,64 @@ impl Target {
     }
 }
 
+/// A connection of ours that carries many calls. It ends when this is dropped.
+#[derive(Debug)]
+pub struct OwnChannel {
+    channel: CallChannel,
+    task: JoinHandle<()>,
+}
+
+impl OwnChannel {
+    /// To call with.
+    pub fn channel(&self) -> &CallChannel {
+        &self.channel
+    }
+}
+
+impl Drop for OwnChannel {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Carries calls and replies until the connection ends, or the peer breaks the protocol.
+async fn carry(mut stream: TcpStream, end: ChannelEnd) {
+    let (incoming, outgoing) = stream.split();
+    let ended = tokio::select! {
+        Err(ended) = take_replies(incoming, &end) => ended,
+        Err(ended) = send_calls(outgoing, &end) => ended,
+    };
+    tracing::debug!(reason = %ended, "a connection for calls ended");
+}
+
+async fn take_replies(
+    mut incoming: impl AsyncRead + Unpin,
+    end: &ChannelEnd,
+) -> Result<Infallible, CallError> {
+    let mut reader = RecordReader::new(REPLY_LIMIT);
+    let mut buffer = BytesMut::new();
+    loop {
+        while let Some(reply) = reader.next(&mut buffer)? {
+            end.deliver(&reply).map_err(io::Error::other)?;
+        }
+        if incoming.read_buf(&mut buffer).await? == 0 {
+            return Err(CallError::Closed);
+        }
+    }
+}
+
+async fn send_calls(
+    mut outgoing: impl AsyncWrite + Unpin,
+    end: &ChannelEnd,
+) -> Result<Infallible, CallError> {
+    loop {
+        end.queued().await;
+        while let Some(record) = end.next_queued() {
+            outgoing.write_all(&record.to_bytes()).await?;
+        }
+    }
+}
+
 /// Which procedure of a service of this machine to call, over its socket in the filesystem: the
 /// service sees which user asks.
 #[derive(Clone, Debug)]
@@ -192,7 +275,7 @@ async fn exchange_record(
     record.extend_from_slice(&(message.len() as u32 | LAST_FRAGMENT).to_be_bytes());
     record.extend_from_slice(message);
     stream.write_all(&record).await?;
-    let mut reader = RecordReader::new(REPLY_LIMIT);
+    let mut reader = RecordReader::new(SINGLE_REPLY_LIMIT);
     let mut buffer = BytesMut::new();
     loop {
         while let Some(reply) = reader.next(&mut buffer)? {
@@ -216,7 +299,7 @@ async fn receive_reply(socket: &UdpSocket, buffer: &mut [u8], xid: u32) -> io::R
 }
 
 /// A transaction id that an earlier run of ours did not use lately.
-fn fresh_xid() -> u32 {
+pub(crate) fn fresh_xid() -> u32 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(std::process::id()) as u32
 }

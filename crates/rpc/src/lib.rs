@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub mod budget;
+pub mod channel;
 pub mod client;
 pub mod gate;
 pub mod message;
@@ -17,5 +18,6 @@ pub mod rpcbind;
 pub mod server;
 pub mod xdr;
 
+pub use channel::CallChannel;
 pub use program::{Call, CallFuture, Peer, Program, Reply, Transport};
 pub use server::Server;

@@ -15,6 +15,11 @@ const MSG_DENIED: u32 = 1;
 const RPC_MISMATCH: u32 = 0;
 const AUTH_ERROR: u32 = 1;
 
+/// Whether a message is a reply, as far as its second word tells.
+pub fn is_reply(message: &Bytes) -> bool {
+    message.get(4..8).is_some_and(|word| word == REPLY.to_be_bytes())
+}
+
 /// The header of a call, and its arguments still encoded.
 #[derive(Clone, Debug)]
 pub struct CallMessage {

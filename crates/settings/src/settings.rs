@@ -133,6 +133,8 @@ sections! {
         connections: usize = 10_000, Live, 1..=1_000_000;
         /// Requests of one connection that are worked on at once.
         requests_per_connection: usize = 128, Live, 1..=65_536;
+        /// Calls to the client of one connection that wait for its answers.
+        callbacks_per_connection: usize = 64, Live, 1..=4096;
         /// Bytes of one connection's requests and replies in memory.
         bytes_per_connection: ByteSize = ByteSize::mib(4), Live, ByteSize::kib(128)..=ByteSize::gib(1);
         /// Bytes of all requests and replies in memory.

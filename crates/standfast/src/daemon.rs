@@ -347,6 +347,7 @@ fn server_limits(limits: &Limits) -> ServerLimits {
     ServerLimits {
         connections: limits.connections,
         requests_per_connection: limits.requests_per_connection,
+        callbacks_per_connection: limits.callbacks_per_connection,
         bytes_per_connection: limits.bytes_per_connection.as_usize(),
         bytes_in_flight: limits.bytes_in_flight.as_usize(),
         record_size: payload_limits(limits).payload() + (64 << 10),

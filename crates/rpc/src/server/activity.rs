@@ -8,12 +8,14 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::channel::CallChannel;
 use crate::program::Peer;
 
 /// What one connection (or, for UDP, one socket) does.
 #[derive(Debug)]
 pub struct Activity {
     peer: Peer,
+    channel: Option<CallChannel>,
     since: SystemTime,
     opened: Instant,
     last_call: AtomicU64,
@@ -50,10 +52,11 @@ pub struct ActivityReport {
 }
 
 impl Activity {
-    /// A connection that has just been made.
+    /// A connection that has just been made, over which nobody is called back.
     pub fn new(peer: Peer) -> Self {
         Self {
             peer,
+            channel: None,
             since: SystemTime::now(),
             opened: Instant::now(),
             last_call: AtomicU64::new(0),
@@ -63,6 +66,16 @@ impl Activity {
             sent: AtomicU64::new(0),
             last: AtomicU64::new(0),
         }
+    }
+
+    /// A connection that has just been made, over which the client can be called.
+    pub(super) fn with_channel(peer: Peer, channel: CallChannel) -> Self {
+        Self { channel: Some(channel), ..Self::new(peer) }
+    }
+
+    /// A way to call the client over its connection; none over UDP.
+    pub fn channel(&self) -> Option<&CallChannel> {
+        self.channel.as_ref()
     }
 
     /// Who.

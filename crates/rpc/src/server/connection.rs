@@ -20,6 +20,8 @@ use super::dispatch::{Outgoing, Prepared};
 use super::running::Running;
 use super::{Activity, Server, silence};
 use crate::budget::Share;
+use crate::channel::{ChannelEnd, Unexpected};
+use crate::message::is_reply;
 use crate::program::Peer;
 use crate::record::{RecordReader, RecordTooLong};
 
@@ -57,6 +59,8 @@ pub(super) enum Ended {
     Record(#[from] RecordTooLong),
     #[error("a message that is no call")]
     NotACall,
+    #[error("{0}")]
+    Reply(#[from] Unexpected),
     #[error("no call for {}", humantime(.0))]
     Idle(Duration),
     #[error("a record did not arrive whole within {}", humantime(.0))]
@@ -92,6 +96,8 @@ pub(super) struct Connection {
     /// A call that waits for room.
     waiting: Option<Prepared>,
     in_flight: FuturesUnordered<InFlight>,
+    /// Calls of ours to the client.
+    calls: ChannelEnd,
     /// Bytes of requests and replies that this connection holds.
     held_bytes: usize,
     out: VecDeque<Bytes>,
@@ -123,6 +129,7 @@ impl Connection {
         stream: TcpStream,
         activity: Arc<Activity>,
         registration: Registration,
+        calls: ChannelEnd,
     ) -> Self {
         Self {
             _registration: registration,
@@ -137,6 +144,7 @@ impl Connection {
             receiving: None,
             waiting: None,
             in_flight: FuturesUnordered::new(),
+            calls,
             held_bytes: 0,
             out: VecDeque::new(),
             queued: 0,
@@ -176,6 +184,7 @@ impl Connection {
             let may_send = gate.may_send();
             if may_send {
                 self.start_calls()?;
+                self.queue_own_calls();
                 self.send()?;
             } else if self.end_of_stream || self.server.is_silenced() {
                 return Err(Ended::Silenced);
@@ -208,6 +217,7 @@ impl Connection {
                 share = budget.take(needs_memory.unwrap_or(0)), if needs_memory.is_some() => {
                     self.got_memory(share);
                 }
+                () = self.calls.queued(), if may_send && self.may_queue() => {}
                 () = gate.opened(), if !may_send => {}
                 _ = check.tick() => self.check_time(Instant::now(), may_send)?,
                 Ok(()) = shutdown.changed(), if !self.end_of_stream => self.end_of_stream = true,
@@ -222,7 +232,7 @@ impl Connection {
         }
         let scope = Arc::clone(&self.server.batch_scope);
         let _scope = scope();
-        while self.queued - self.sent < SEND_BATCH as u64 {
+        while self.may_queue() {
             let prepared = match self.waiting.take() {
                 Some(prepared) => prepared,
                 None => match self.next_call()? {
@@ -239,10 +249,31 @@ impl Connection {
         Ok(())
     }
 
-    /// The next call of the receive buffer that has to run.
+    /// Adds calls of ours to the replies that leave.
+    fn queue_own_calls(&mut self) {
+        while self.may_queue()
+            && let Some(call) = self.calls.next_queued()
+        {
+            self.server.counters.callbacks.fetch_add(1, Ordering::Relaxed);
+            self.queue_segments(Some(call));
+        }
+    }
+
+    /// Whether there is room in what waits to be sent.
+    fn may_queue(&self) -> bool {
+        self.queued - self.sent < SEND_BATCH as u64
+    }
+
+    /// The next call of the receive buffer that has to run. Replies to calls of ours go where
+    /// they are waited for.
     fn next_call(&mut self) -> Result<Option<Prepared>, Ended> {
         while let Some(record) = self.reader.next(&mut self.buffer)? {
             self.record_since = None;
+            if is_reply(&record) {
+                self.receiving = None;
+                self.take_reply(&record)?;
+                continue;
+            }
             match self.server.prepare(record, self.peer, &self.activity) {
                 None => return Err(Ended::NotACall),
                 Some(Err(reply)) => {
@@ -256,6 +287,13 @@ impl Connection {
             self.record_since.get_or_insert_with(Instant::now);
         }
         Ok(None)
+    }
+
+    fn take_reply(&self, reply: &Bytes) -> Result<(), Ended> {
+        self.calls.deliver(reply).map_err(|unexpected| {
+            self.server.counters.malformed.fetch_add(1, Ordering::Relaxed);
+            unexpected.into()
+        })
     }
 
     /// Sets memory aside for a call; `None` if it has to wait.
@@ -286,7 +324,7 @@ impl Connection {
     /// Takes the replies that are ready by now, so that they leave together.
     fn gather_finished(&mut self) {
         let mut context = Context::from_waker(Waker::noop());
-        while self.queued - self.sent < SEND_BATCH as u64 {
+        while self.may_queue() {
             let Poll::Ready(Some((reply, held))) = self.in_flight.poll_next_unpin(&mut context)
             else {
                 break;
@@ -300,8 +338,8 @@ impl Connection {
         self.to_release.extend(held.map(|held| (self.queued, held)));
     }
 
-    fn queue_segments(&mut self, reply: Outgoing) {
-        let Some(segments) = reply else { return };
+    fn queue_segments(&mut self, message: Outgoing) {
+        let Some(segments) = message else { return };
         if self.out.is_empty() {
             self.send_progress = Instant::now();
         }
@@ -353,7 +391,7 @@ impl Connection {
         let readable = !self.end_of_stream
             && self.waiting.is_none()
             && self.needs_memory()?.is_none()
-            && self.queued - self.sent < SEND_BATCH as u64;
+            && self.may_queue();
         Ok(match (readable, !self.out.is_empty()) {
             (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
             (true, false) => Some(Interest::READABLE),

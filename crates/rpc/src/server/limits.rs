@@ -18,6 +18,8 @@ pub struct ServerLimits {
     pub connections: usize,
     /// Most calls of one connection that run at once.
     pub requests_per_connection: usize,
+    /// Most calls of ours to the client of one connection that wait for their replies.
+    pub callbacks_per_connection: usize,
     /// Most bytes of requests and replies that one connection has in flight.
     pub bytes_per_connection: usize,
     /// Most bytes of requests and replies in flight in all: half for calls that run and their
@@ -40,6 +42,7 @@ impl Default for ServerLimits {
         Self {
             connections: 10_000,
             requests_per_connection: 128,
+            callbacks_per_connection: 64,
             bytes_per_connection: 4 << 20,
             bytes_in_flight: 256 << 20,
             record_size: (1 << 20) + (64 << 10),
@@ -64,8 +67,10 @@ pub struct Counters {
     pub refused: AtomicU64,
     /// Connections that were closed for being idle, stuck in a record or leaving replies unread.
     pub timed_out: AtomicU64,
-    /// Messages that were no calls or too long.
+    /// Messages that were neither calls nor replies to ours, or too long.
     pub malformed: AtomicU64,
+    /// Calls of ours to clients.
+    pub callbacks: AtomicU64,
     /// Calls that were begun.
     pub calls: AtomicU64,
     /// Retransmissions that were answered from the reply cache.

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::connection::Connection;
 use super::{Activity, Server};
+use crate::channel::ChannelEnd;
 use crate::program::{Peer, Transport};
 
 /// Connections that may wait to be accepted.
@@ -103,7 +104,8 @@ impl Server {
             local: canonical(local),
             transport: Transport::Tcp,
         };
-        let activity = Arc::new(Activity::new(peer));
+        let calls = ChannelEnd::new(self.limits().callbacks_per_connection);
+        let activity = Arc::new(Activity::with_channel(peer, calls.channel()));
         // It counts from here on, so that the limit holds whatever the other thread does.
         let registration = self.registry.register(Arc::clone(&activity));
         let (server, shutdown) = (Arc::clone(self), shutdown.clone());
@@ -122,7 +124,7 @@ impl Server {
                 }
             };
             tracing::debug!(client = %peer.address, "connected");
-            let connection = Connection::new(server, stream, activity, registration);
+            let connection = Connection::new(server, stream, activity, registration, calls);
             let ended = connection.serve(shutdown).await;
             tracing::debug!(client = %peer.address, reason = %ended, "disconnected");
         });

@@ -1,6 +1,7 @@
 //! The server over loopback, with clients that behave well and badly.
 
 mod cached;
+mod callbacks;
 mod datagrams;
 mod gate;
 mod limits;

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use standfast_rpc::message::ReplyStatus;
 use standfast_rpc::reply_cache::CacheLimits;
 use standfast_rpc::server::{Reactors, ServerLimits, listen_tcp, listen_udp};
 use standfast_rpc::xdr::Opaque;
-use standfast_rpc::{Call, CallFuture, Program, Reply, Server};
+use standfast_rpc::{Call, CallChannel, CallFuture, Program, Reply, Server};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
@@ -32,6 +33,9 @@ pub(crate) const ONCE: u32 = 6;
 /// As `ONCE`, and its run comes to no reply.
 pub(crate) const ONCE_SILENT: u32 = 7;
 
+/// Lets the test call the client.
+pub(crate) const CALL_ME: u32 = 8;
+
 pub(crate) type Data = Opaque<{ 2 << 20 }>;
 
 /// What a test sees and steers of the program.
@@ -43,12 +47,14 @@ pub(crate) struct Echo {
     pub(crate) begun: AtomicU32,
     /// Calls that ran to their end after a wait.
     pub(crate) ended: AtomicU32,
+    /// Ways to call those that asked for `CALL_ME`, in order.
+    pub(crate) channels: Mutex<Vec<CallChannel>>,
 }
 
 impl Echo {
     fn new() -> Arc<Self> {
-        let (begun, ended) = (AtomicU32::new(0), AtomicU32::new(0));
-        Arc::new(Self { gate: Semaphore::new(0), begun, ended })
+        let (begun, ended, channels) = Default::default();
+        Arc::new(Self { gate: Semaphore::new(0), begun, ended, channels })
     }
 
     async fn wait(&self) -> u32 {
@@ -74,6 +80,10 @@ impl Echo {
             PANIC_LATER => {
                 tokio::task::yield_now().await;
                 unreachable!("a fault of the program, on purpose")
+            }
+            CALL_ME => {
+                self.channels.lock().extend(call.activity.channel().cloned());
+                Reply::success(&())
             }
             ONCE => Reply::success(&self.wait().await),
             ONCE_SILENT => {
@@ -117,6 +127,7 @@ pub(crate) fn small_limits() -> ServerLimits {
     ServerLimits {
         connections: 100,
         requests_per_connection: 16,
+        callbacks_per_connection: 8,
         bytes_per_connection: 1 << 20,
         bytes_in_flight: 8 << 20,
         record_size: 1 << 20,

@@ -68,6 +68,10 @@ impl Client {
     pub(crate) async fn connect_to(server: SocketAddr) -> Self {
         let stream = TcpStream::connect(server).await.expect("a connection");
         stream.set_nodelay(true).expect("no delay");
+        Self::over(stream)
+    }
+
+    pub(crate) fn over(stream: TcpStream) -> Self {
         Self { stream, reader: RecordReader::new(4 << 20), buffer: BytesMut::new() }
     }
 
