@@ -1,5 +1,6 @@
 //! No right to speak, no word.
 
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -30,19 +31,16 @@ async fn what_is_ready_behind_a_closed_gate_leaves_when_it_opens() {
     assert_eq!(results::<Opaque<8>>(&two.reply().await), (2, Ok(data)));
 }
 
-/// The state of this socket in the kernel's table: 1 is established (`proc(5)`).
-fn tcp_state(port: u16) -> Option<String> {
+/// The state of this socket in the kernel's table: 1 is established (`proc(5)`). Other connections
+/// may have had its port before.
+fn tcp_state(local: SocketAddr, remote: SocketAddr) -> Option<String> {
     let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
-    let port = format!(":{port:04X}");
-    let of = |line: &str| {
-        let mut fields = line.split_whitespace().skip(1);
-        fields
-            .next()
-            .is_some_and(|local| local.ends_with(&port))
-            .then(|| fields.nth(1))?
-            .map(str::to_owned)
-    };
-    table.lines().find_map(of)
+    let [local, remote] = [local, remote].map(|address| format!(":{:04X}", address.port()));
+    table.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_it = fields.get(1)?.ends_with(&local) && fields.get(2)?.ends_with(&remote);
+        is_it.then(|| fields.get(3).map(|state| (*state).to_owned()))?
+    })
 }
 
 #[tokio::test]
@@ -63,7 +61,7 @@ async fn a_service_that_moves_leaves_no_word_behind() {
     fixture.release(1);
     until(|| fixture.program.ended.load(Ordering::SeqCst) == 1).await;
     for client in [&quiet, &busy] {
-        let port = client.stream.local_addr().expect("an address").port();
-        assert_eq!(tcp_state(port).as_deref(), Some("01"), "a FIN or a RST arrived");
+        let local = client.stream.local_addr().expect("an address");
+        assert_eq!(tcp_state(local, fixture.tcp).as_deref(), Some("01"), "a FIN or a RST arrived");
     }
 }
