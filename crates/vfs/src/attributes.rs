@@ -69,10 +69,14 @@ pub struct Attributes {
     pub changed: Timestamp,
     /// Birth, where the filesystem records it.
     pub created: Option<Timestamp>,
+    /// A number that is greater after each change of the data or the attributes (`change`, RFC 8881
+    /// section 5.8.1.4), the same after a restart and on another node. It is `changed` in
+    /// nanoseconds, or a little less while another change could still get the same time.
+    pub change: u64,
 }
 
-/// The three attributes by which a client sees whether an object changed under it
-/// (`wcc_attr`, RFC 1813 section 2.6).
+/// The attributes by which a client sees whether an object changed under it: `wcc_attr` (RFC 1813
+/// section 2.6) and `change` (RFC 8881 section 5.8.1.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChangeTime {
     /// Size in bytes.
@@ -81,11 +85,14 @@ pub struct ChangeTime {
     pub modified: Timestamp,
     /// Last change of the data or the attributes.
     pub changed: Timestamp,
+    /// See [`Attributes::change`].
+    pub change: u64,
 }
 
 impl From<&Attributes> for ChangeTime {
     fn from(attributes: &Attributes) -> Self {
-        Self { size: attributes.size, modified: attributes.modified, changed: attributes.changed }
+        let Attributes { size, modified, changed, change, .. } = *attributes;
+        Self { size, modified, changed, change }
     }
 }
 

@@ -12,7 +12,7 @@ use super::access::{may_read, may_write};
 use super::flush::{Flush, settle};
 use super::identity::as_caller;
 use super::mounted::Mounted;
-use super::node::{FlushKind, Node, require_regular};
+use super::node::{Node, require_regular};
 use crate::{
     Attributes, ChangeTime, Changed, Context, Error, Handle, Read, Result, Stability, Wait,
 };
@@ -112,8 +112,8 @@ impl PosixFileSystem {
         let before = change.was_alone().then(|| ChangeTime::from(&before));
         drop(change);
         let result = written.map(|()| {
-            if let (Some(kind), Some(deferred)) = (write.flush(), write.context.deferred) {
-                deferred.note([Flush::object(Arc::clone(node), kind, failures)]);
+            if let (true, Some(deferred)) = (write.is_stable(), write.context.deferred) {
+                deferred.note([Flush::object(Arc::clone(node), failures)]);
             }
             write.stability
         });
@@ -164,7 +164,7 @@ impl PosixFileSystem {
         let result = require_regular(node.kind)
             .and_then(|()| may_write(context.caller, &node, before.uid))
             .and_then(|()| {
-                let flush = Flush::object(Arc::clone(&node), FlushKind::All, failures);
+                let flush = Flush::object(Arc::clone(&node), failures);
                 settle(context, [flush])
             });
         let after = node.attributes().ok();
@@ -182,28 +182,22 @@ struct Write<'a> {
 }
 
 impl Write<'_> {
-    /// What has to be flushed for it to be as stable as wanted.
-    fn flush(&self) -> Option<FlushKind> {
-        match self.stability {
-            _ if self.data.is_empty() => None,
-            Stability::Unstable => None,
-            Stability::DataSync => Some(FlushKind::Data),
-            Stability::FileSync => Some(FlushKind::All),
-        }
+    /// Whether it has to be flushed to be as stable as wanted. Also for [`Stability::DataSync`]
+    /// everything is: data must not be newer after a crash than the times that tell of it.
+    fn is_stable(&self) -> bool {
+        self.stability != Stability::Unstable && !self.data.is_empty()
     }
 
     /// Whether the write itself flushes.
     fn is_through(&self) -> bool {
-        self.context.deferred.is_none() && self.flush().is_some()
+        self.context.deferred.is_none() && self.is_stable()
     }
 
     fn flags(&self) -> ReadWriteFlags {
-        match self.flush() {
-            Some(FlushKind::Data) if self.is_through() => ReadWriteFlags::DSYNC,
-            Some(FlushKind::All) if self.is_through() => {
-                ReadWriteFlags::DSYNC | ReadWriteFlags::SYNC
-            }
-            _ => ReadWriteFlags::empty(),
+        if self.is_through() {
+            ReadWriteFlags::DSYNC | ReadWriteFlags::SYNC
+        } else {
+            ReadWriteFlags::empty()
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::mounted::Mounted;
-use super::node::{FlushKind, Node};
+use super::node::Node;
 use crate::{Context, Error, Result};
 
 /// What a change still needs to be stable.
@@ -18,7 +18,7 @@ pub(crate) struct Flush(Target);
 
 enum Target {
     /// An open object. `failures` is from before the change, see [`Node::failures`].
-    Object { node: Arc<Node>, kind: FlushKind, failures: u64 },
+    Object { node: Arc<Node>, failures: u64 },
     /// All of a filesystem.
     Filesystem(Arc<Mounted>),
     /// The log of a filesystem.
@@ -36,15 +36,13 @@ enum Key {
 /// A flush that serves all changes with its key.
 struct Shared<'a> {
     target: &'a Target,
-    /// The most that one of the changes needs.
-    kind: FlushKind,
     result: Result<()>,
 }
 
 impl Flush {
     /// An object, of which `failures` flushes had failed before the change.
-    pub(super) fn object(node: Arc<Node>, kind: FlushKind, failures: u64) -> Self {
-        Self(Target::Object { node, kind, failures })
+    pub(super) fn object(node: Arc<Node>, failures: u64) -> Self {
+        Self(Target::Object { node, failures })
     }
 
     /// All of a filesystem.
@@ -67,13 +65,6 @@ impl Target {
         }
     }
 
-    fn kind(&self) -> FlushKind {
-        match self {
-            Self::Object { kind, .. } => *kind,
-            Self::Filesystem(_) | Self::Log(_) => FlushKind::All,
-        }
-    }
-
     /// What can be done without waiting before the first flush, so that all of them wait for the
     /// same: the data on its way to the disk, and one commit of the log.
     fn prepare(&self, alone: bool) -> Result<()> {
@@ -84,9 +75,9 @@ impl Target {
         }
     }
 
-    fn flush(&self, kind: FlushKind) -> Result<()> {
+    fn flush(&self) -> Result<()> {
         match self {
-            Self::Object { node, .. } => node.flush(kind),
+            Self::Object { node, .. } => node.flush(),
             Self::Filesystem(filesystem) => filesystem.flush_all(),
             Self::Log(filesystem) => filesystem.flush_marker(),
         }
@@ -123,10 +114,7 @@ pub(super) fn settle(context: Context<'_>, flushes: impl IntoIterator<Item = Flu
 pub(super) fn make_stable(changes: &[Vec<Flush>]) -> Vec<Result<()>> {
     let mut shared: BTreeMap<Key, Shared<'_>> = BTreeMap::new();
     for Flush(target) in changes.iter().flatten() {
-        let kind = target.kind();
-        let flush = shared.entry(target.key());
-        let flush = flush.or_insert(Shared { target, kind, result: Ok(()) });
-        flush.kind = flush.kind.max(kind);
+        shared.entry(target.key()).or_insert(Shared { target, result: Ok(()) });
     }
     let alone = shared.len() == 1;
     for flush in shared.values_mut() {
@@ -134,7 +122,7 @@ pub(super) fn make_stable(changes: &[Vec<Flush>]) -> Vec<Result<()>> {
     }
     for flush in shared.values_mut() {
         // Flushed also if that failed: the rest may still get to the disk.
-        let flushed = flush.target.flush(flush.kind);
+        let flushed = flush.target.flush();
         flush.result = flush.result.clone().and(flushed);
     }
     let outcome = |Flush(target): &Flush| {

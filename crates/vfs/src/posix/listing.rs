@@ -7,6 +7,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, RawDir, SeekFrom, StatxFlags};
 use rustix::io::Errno;
 use rustix::path::DecInt;
 
+use super::change::Look;
 use super::hidden::is_hidden;
 use super::identity::{as_caller, as_process};
 use super::node::{self, Node};
@@ -117,14 +118,14 @@ impl PosixFileSystem {
         };
         let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        let stat = rustix::fs::statx(fd, name, flags, wanted)?;
+        let look = Look::by(|| rustix::fs::statx(fd, name, flags, wanted))?;
         // Handle and attributes come from two looks; the listed number ties them together.
         let crossed = filesystem.id != directory.filesystem.id;
-        if stat.stx_ino != file_id && !crossed {
+        if look.stat.stx_ino != file_id && !crossed {
             return Err(Error::Stale);
         }
         let handle = encoded.on(filesystem.id).ok_or(Error::Os(Errno::OVERFLOW))?;
-        Ok(Found { handle, attributes: node::attributes(&stat, filesystem.id) })
+        Ok(Found { handle, attributes: node::attributes(&look, &filesystem) })
     }
 
     /// The topmost directory of a filesystem that was not seen before.

@@ -7,7 +7,7 @@ use rustix::fs::{Access, AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::identity::{as_caller, as_process};
-use super::mounted::{Mounted, statx};
+use super::mounted::{self, Mounted};
 use super::name::Name;
 use super::node::{self, Node};
 use super::{PosixFileSystem, syscall};
@@ -159,8 +159,9 @@ impl PosixFileSystem {
         fd: OwnedFd,
         opened: bool,
     ) -> Result<(Arc<Node>, Attributes)> {
-        let stat = statx(fd.as_fd())?;
-        let kind = node::kind(&stat);
+        let look = mounted::look(fd.as_fd())?;
+        let stat = &look.stat;
+        let kind = node::kind(stat);
         let filesystem = match self.mounts.known_mount(stat.stx_mnt_id) {
             Some(known) => known,
             None if wait == Wait::Never => return Err(Error::WouldBlock),
@@ -168,11 +169,11 @@ impl PosixFileSystem {
             None if kind != FileKind::Directory => return Err(Errno::OPNOTSUPP.into()),
             None => as_process(|| self.mounts.at(fd.as_fd(), stat.stx_mnt_id))?,
         };
-        if kind == FileKind::Directory && filesystem.hidden.is(&stat) {
+        if kind == FileKind::Directory && filesystem.hidden.is(stat) {
             return Err(Errno::NOENT.into());
         }
         let handle = handle_of(fd.as_fd(), &filesystem)?;
-        let attributes = node::attributes(&stat, filesystem.id);
+        let attributes = node::attributes(&look, &filesystem);
         let node = Arc::new(Node::new(handle, filesystem, kind, fd, opened));
         Ok((if attributes.links == 0 { node } else { self.cache.insert(node) }, attributes))
     }

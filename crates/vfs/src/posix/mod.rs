@@ -3,6 +3,7 @@
 mod access;
 mod attributes;
 mod cache;
+mod change;
 mod create;
 mod data;
 mod flush;

@@ -10,10 +10,11 @@ use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::Shared;
+use super::change::{ChangeClock, Look};
 use super::flush::Flush;
 use super::hidden::Hidden;
 use super::identity::as_process;
-use super::node::{FlushKind, Node};
+use super::node::Node;
 use super::syscall::{self, mount_attribute};
 use crate::{Error, FileKind, Handle, Result};
 
@@ -50,6 +51,8 @@ pub(super) struct Mounted {
     pub(super) root: Handle,
     /// Whether its memory answers without a network, see [`crate::Wait::Never`].
     pub(super) local: bool,
+    /// What its ctime is good for.
+    pub(super) change_clock: ChangeClock,
     /// Its directory that is the server's own.
     pub(super) hidden: Hidden,
     /// `RWF_NOWAIT` is refused for reads, for writes.
@@ -121,6 +124,12 @@ impl Mounted {
         let reopened = syscall::open_by_handle_at(base, &root, OFlags::PATH | OFlags::CLOEXEC)
             .map_err(MountedError::OpenByHandle)?;
         let stat = statx(reopened.as_fd())?;
+        let durability = durability(kind, &stat);
+        let change_clock = if takes_nameless_files(kind, durability) {
+            ChangeClock::probe(confined.as_fd())
+        } else {
+            ChangeClock::of_ext4(&stat)
+        };
         Ok(Self {
             id,
             mount: encoded.mount,
@@ -135,7 +144,8 @@ impl Mounted {
             shared,
             kind,
             block_size: u64::try_from(statfs.f_bsize).unwrap_or(4096),
-            durability: durability(kind, &stat),
+            durability,
+            change_clock,
             stores_new_with_directory: kind == magic::EXT4 && ext4_has_journal(&stat),
             live,
             confined,
@@ -174,9 +184,9 @@ impl Mounted {
         as_process(|| Ok(self.hidden.open(base.as_fd())?))
     }
 
-    /// Whether files without a name do no harm here, see [`ext4_has_plain_journal`].
+    /// Whether files without a name do no harm here.
     pub(super) fn takes_nameless_files(&self) -> bool {
-        self.kind != magic::EXT4 || self.durability == Durability::Log
+        takes_nameless_files(self.kind, self.durability)
     }
 
     /// Whether one flush makes changes of all objects stable.
@@ -295,7 +305,7 @@ fn flush_of(node: Arc<Node>) -> Flush {
     match node.kind {
         FileKind::Regular | FileKind::Directory => {
             let failures = node.failures();
-            Flush::object(node, FlushKind::All, failures)
+            Flush::object(node, failures)
         }
         // A symbolic link or a special file cannot be opened to flush it alone.
         _ => Flush::filesystem(Arc::clone(&node.filesystem)),
@@ -306,6 +316,11 @@ fn flush_of(node: Arc<Node>) -> Flush {
 pub(super) fn statx(fd: BorrowedFd<'_>) -> rustix::io::Result<Statx> {
     let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::MNT_ID;
     rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, wanted)
+}
+
+/// As [`statx`], to make attributes of.
+pub(super) fn look(fd: BorrowedFd<'_>) -> rustix::io::Result<Look> {
+    Look::by(|| statx(fd))
 }
 
 fn open_top(directory: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
@@ -344,6 +359,11 @@ fn harden(mount: BorrowedFd<'_>) {
     if let Err(errno) = hardened {
         tracing::warn!(%errno, "the export's mount cannot be hardened");
     }
+}
+
+/// Whether files without a name do no harm, see [`ext4_has_plain_journal`].
+fn takes_nameless_files(kind: u32, durability: Durability) -> bool {
+    kind != magic::EXT4 || durability == Durability::Log
 }
 
 fn durability(kind: u32, root: &Statx) -> Durability {

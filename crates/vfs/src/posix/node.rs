@@ -8,6 +8,7 @@ use parking_lot::RwLock;
 use rustix::fs::{Access, FileType, OFlags, Statx};
 use rustix::io::Errno;
 
+use super::change::Look;
 use super::identity::as_process;
 use super::mounted::{self, Mounted};
 use super::syscall;
@@ -37,15 +38,6 @@ pub(super) struct Node {
     /// first: so flushes of the whole object run one at a time, and not beside those of a part.
     failures: AtomicU64,
     flushing: RwLock<()>,
-}
-
-/// What of an object is flushed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum FlushKind {
-    /// The data, and what is needed to read it back (`fdatasync(2)`).
-    Data,
-    /// The data and all attributes (`fsync(2)`).
-    All,
 }
 
 impl Node {
@@ -80,7 +72,7 @@ impl Node {
 
     /// The attributes now.
     pub(super) fn attributes(&self) -> Result<Attributes> {
-        Ok(attributes(&mounted::statx(self.fd())?, self.filesystem.id))
+        Ok(attributes(&mounted::look(self.fd())?, &self.filesystem))
     }
 
     /// Whether the thread's identity has these rights to the object.
@@ -152,15 +144,13 @@ impl Node {
         self.noted(syscall::start_writeback(fd))
     }
 
-    /// Makes everything stable that was written before this call.
-    pub(super) fn flush(&self, kind: FlushKind) -> Result<()> {
+    /// Makes everything stable that was written before this call: also the times, by which clients
+    /// tell after a crash that the data is new.
+    pub(super) fn flush(&self) -> Result<()> {
         let fd = self.reader()?;
         let _one_at_a_time = self.flushing.write();
         self.dirty.store(false, Ordering::SeqCst);
-        self.noted(match kind {
-            FlushKind::Data => rustix::fs::fdatasync(fd),
-            FlushKind::All => rustix::fs::fsync(fd),
-        })
+        self.noted(rustix::fs::fsync(fd))
     }
 
     /// Runs a write that flushes what it wrote.
@@ -241,7 +231,8 @@ impl Drop for Change<'_> {
 }
 
 /// `statx(2)` as the protocols' attributes.
-pub(super) fn attributes(stat: &Statx, filesystem: u64) -> Attributes {
+pub(super) fn attributes(look: &Look, filesystem: &Mounted) -> Attributes {
+    let stat = &look.stat;
     let timestamp = |time: &rustix::fs::StatxTimestamp| Timestamp {
         seconds: time.tv_sec,
         nanoseconds: time.tv_nsec,
@@ -256,12 +247,13 @@ pub(super) fn attributes(stat: &Statx, filesystem: u64) -> Attributes {
         size: stat.stx_size,
         used: stat.stx_blocks.saturating_mul(512),
         device: DeviceNumber { major: stat.stx_rdev_major, minor: stat.stx_rdev_minor },
-        filesystem,
+        filesystem: filesystem.id,
         file_id: stat.stx_ino,
         accessed: timestamp(&stat.stx_atime),
         modified: timestamp(&stat.stx_mtime),
         changed: timestamp(&stat.stx_ctime),
         created: born.then(|| timestamp(&stat.stx_btime)),
+        change: filesystem.change_clock.value(look),
     }
 }
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use standfast_vfs::{
-    Caller, Context, CreateHow, CreateKind, DirectoryEntry, Error, FileSystem, Found, Handle,
-    Options, PosixFileSystem, SetAttributes, Stability, Wait,
+    Attributes, Caller, ChangeTime, Context, CreateHow, CreateKind, DirectoryEntry, Error,
+    FileSystem, Found, Handle, Options, PosixFileSystem, SetAttributes, Stability, Wait,
 };
 
 /// Users that no machine has.
@@ -158,6 +158,42 @@ impl Served {
 pub(crate) fn chmod(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Attributes without `change`: an object that did not change may be given another one while the
+/// clock has not moved on.
+pub(crate) trait Lasting {
+    fn lasting(&self) -> Self;
+}
+
+impl Lasting for Attributes {
+    fn lasting(&self) -> Self {
+        Self { change: 0, ..self.clone() }
+    }
+}
+
+impl Lasting for ChangeTime {
+    fn lasting(&self) -> Self {
+        Self { change: 0, ..*self }
+    }
+}
+
+impl Lasting for Found {
+    fn lasting(&self) -> Self {
+        Self { handle: self.handle, attributes: self.attributes.lasting() }
+    }
+}
+
+impl<T: Lasting> Lasting for Option<T> {
+    fn lasting(&self) -> Self {
+        self.as_ref().map(Lasting::lasting)
+    }
+}
+
+impl<A: Lasting, B: Lasting> Lasting for (A, B) {
+    fn lasting(&self) -> Self {
+        (self.0.lasting(), self.1.lasting())
+    }
 }
 
 pub(crate) fn os(errno: rustix::io::Errno) -> Error {
