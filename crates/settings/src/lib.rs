@@ -5,6 +5,7 @@
 mod allow;
 mod check;
 mod client;
+mod cluster;
 mod danger;
 mod diagnostic;
 mod duration;
@@ -26,6 +27,11 @@ mod wildcard;
 
 pub use allow::AllowError;
 pub use client::{ClientError, ClientMatch};
+pub use cluster::{
+    AddressError, ClusterSettings, Difference, Engine, Failback, FloatingAddress, LoadedCluster,
+    PoolSettings, ServiceSettings, Timing, cluster_to_toml, differences, is_name, load_cluster,
+    load_cluster_source,
+};
 pub use diagnostic::{Diagnostic, Issue, Place, Severity, Source};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use export::{

@@ -104,7 +104,7 @@ fn read_settings(source: &Source) -> (Settings, Vec<Placed<ExportSettings>>, Vec
 }
 
 /// Reads a whole file, but not one without end.
-fn read_source(file: &Path) -> Result<Source, Diagnostic> {
+pub(crate) fn read_source(file: &Path) -> Result<Source, Diagnostic> {
     let fail =
         |error: io::Error| Diagnostic::error(format!("cannot read {}: {error}", file.display()));
     let opened = std::fs::File::open(file).map_err(fail)?;

@@ -13,7 +13,12 @@ pub fn exports_to_toml(exports: &[ExportSettings]) -> String {
 }
 
 fn export_to_toml(export: &ExportSettings) -> String {
-    let mut text = String::from("[[export]]\n");
+    export_table("[[export]]", export)
+}
+
+/// The table of one export below its title.
+pub(crate) fn export_table(title: &str, export: &ExportSettings) -> String {
+    let mut text = format!("{title}\n");
     let mut line = |key: &str, value: String| _ = writeln!(text, "{key} = {value}");
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let path = |path: &std::path::Path| match path.to_str() {

@@ -44,7 +44,7 @@ pub(crate) fn wrong_type(value: &Spanned<DeValue<'_>>, expected: &str, issues: &
 }
 
 /// Reads a string and parses it.
-fn read_text<T, E: std::fmt::Display>(
+pub(crate) fn read_text<T, E: std::fmt::Display>(
     value: &Spanned<DeValue<'_>>,
     expected: &str,
     issues: &mut Issues,
