@@ -248,6 +248,6 @@ fn call_record<A: Encode>(
     CallMessage::encode_header(&mut encoder, xid, procedure, credential);
     arguments.encode(&mut encoder);
     let mark = (encoder.len() - MARK_SIZE) as u32 | LAST_FRAGMENT;
-    encoder.set_start(&mark.to_be_bytes());
+    encoder.set_at(0, &mark.to_be_bytes());
     encoder.into_segments()
 }
