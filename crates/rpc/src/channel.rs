@@ -57,6 +57,7 @@ struct Shared {
     has_queued: AtomicBool,
     connection: AtomicWaker,
     closed: watch::Sender<bool>,
+    attached: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -92,6 +93,7 @@ impl ChannelEnd {
             has_queued: AtomicBool::new(false),
             connection: AtomicWaker::new(),
             closed: watch::Sender::new(false),
+            attached: AtomicBool::new(false),
         }))
     }
 
@@ -157,6 +159,12 @@ impl CallChannel {
     /// Tells it from all others of this process.
     pub fn id(&self) -> u64 {
         self.0.id
+    }
+
+    /// Whether this is the first time that this is asked: for one who has to do something once
+    /// for each connection that is used in some way.
+    pub fn attach(&self) -> bool {
+        !self.0.attached.load(Ordering::Relaxed) && !self.0.attached.swap(true, Ordering::Relaxed)
     }
 
     /// Whether the connection is gone.

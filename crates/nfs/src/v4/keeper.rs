@@ -9,8 +9,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use standfast_rpc::{Call, CallChannel};
 
-use super::state::{Action, Change, Effects, State};
+use super::state::{Action, Change, Connection, Effects, State};
 use crate::holder::ServiceHolder;
 
 /// The state of a service: of NFSv4, and the locks of all protocols.
@@ -104,6 +105,17 @@ impl Future for Ticket {
 pub trait Callbacks: Send + Sync + 'static {
     /// Sends these, in their order, once what they follow from is durable. Does not wait.
     fn send(&self, actions: Vec<Action>, durable: Ticket);
+
+    /// A session is used over this connection from now on: the state must learn when it ends.
+    fn attach(&self, channel: &CallChannel);
+
+    /// How a client is called back may have changed: by SETCLIENTID_CONFIRM, CREATE_SESSION,
+    /// BIND_CONN_TO_SESSION, BACKCHANNEL_CTL, or the end of a session or a client.
+    fn changed(&self, client: u64);
+
+    /// Whether a callback would reach a client, as far as is known. Without that, it is given
+    /// nothing that may have to be recalled.
+    fn reaches(&self, client: u64) -> bool;
 }
 
 /// What a request must wait for before its reply leaves. A later one covers earlier ones.
@@ -191,6 +203,39 @@ impl Keeper {
             callbacks.send(actions, self.log.barrier());
         }
         (result, Pending(ticket))
+    }
+
+    /// Whoever sends callbacks, if anybody does.
+    pub fn callbacks(&self) -> Option<&Arc<dyn Callbacks>> {
+        self.callbacks.get()
+    }
+
+    /// What the state calls the connection that a call came on. Its end will be told to the
+    /// state.
+    pub fn connection(&self, call: &Call) -> Connection {
+        let Some(channel) = call.activity.channel() else { return Connection(0) };
+        if let Some(callbacks) = self.callbacks.get().filter(|_| channel.attach()) {
+            callbacks.attach(channel);
+        }
+        Connection(channel.id())
+    }
+
+    /// A connection ended.
+    pub fn connection_closed(&self, connection: Connection) {
+        let ((), pending) = self.with(|state, _| state.connection_closed(connection));
+        debug_assert!(pending.is_none());
+    }
+
+    /// How a client is called back may have changed: see [`Callbacks::changed`].
+    pub fn callbacks_changed(&self, client: u64) {
+        if let Some(callbacks) = self.callbacks.get() {
+            callbacks.changed(client);
+        }
+    }
+
+    /// Whether a callback would reach a client: see [`Callbacks::reaches`].
+    pub fn reaches(&self, client: u64) -> bool {
+        self.callbacks.get().is_some_and(|callbacks| callbacks.reaches(client))
     }
 
     /// Looks at the state without changing it. What is seen need not be durable.

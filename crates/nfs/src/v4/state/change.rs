@@ -7,7 +7,9 @@ use standfast_vfs::Handle;
 
 use crate::locks::FileKey;
 
-use super::super::protocol::{CallbackClient, ChannelAttributes, OwnerName, SessionId, Verifier};
+use super::super::protocol::{
+    CallbackClient, CallbackSecurity, ChannelAttributes, OwnerName, SessionId, Verifier,
+};
 
 /// Longest reply that is kept.
 const MAX_REPLY: usize = 1 << 21;
@@ -121,6 +123,10 @@ xdr_struct! {
         pub has_back_channel: bool,
         /// RPC program of callbacks.
         pub callback_program: u32,
+        /// Credential of callbacks.
+        pub callback_security: CallbackSecurity,
+        /// Minor version: that of its callbacks, too.
+        pub minor: u32,
         /// Slots that it has.
         pub slots: u32,
     }

@@ -4,12 +4,14 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use standfast_rpc::auth::AuthSys;
 use standfast_rpc::xdr::{self, List};
 
 use super::super::protocol::{
-    ChannelAttributes, ChannelGranted, ChannelWanted, CreateSessionArgs, CreateSessionOk, Outcome,
-    SessionId, Status, create_session_flags as flags,
+    BackchannelCtlArgs, CallbackSecurity, ChannelAttributes, ChannelGranted, ChannelWanted,
+    CreateSessionArgs, CreateSessionOk, Outcome, SessionId, Status, create_session_flags as flags,
 };
+use super::clients::own;
 use super::ids::session_id;
 use super::slots::Slot;
 use super::{Change, ClientRecord, CreateSessionReply, Holder, Principal, SessionRecord, State};
@@ -30,12 +32,21 @@ pub(super) struct Session {
     pub(super) target: u32,
     pub(super) fore: BTreeSet<Connection>,
     pub(super) back: BTreeSet<Connection>,
+    /// Callbacks cannot be sent, and another connection would not help.
+    pub(super) back_fault: bool,
 }
 
 impl Session {
     pub(super) fn new(record: &SessionRecord) -> Self {
         let (fore, back) = Default::default();
-        Self { record: record.clone(), slots: Vec::new(), target: record.slots, fore, back }
+        Self {
+            record: record.clone(),
+            slots: Vec::new(),
+            target: record.slots,
+            fore,
+            back,
+            back_fault: false,
+        }
     }
 
     pub(super) fn set_record(&mut self, record: &SessionRecord) {
@@ -45,11 +56,25 @@ impl Session {
     }
 }
 
+/// The credential that callbacks will carry, of those that a client takes: one of RPCSEC_GSS cannot
+/// be made.
+fn callback_security(offered: &[CallbackSecurity]) -> CallbackSecurity {
+    let sys = offered.iter().find_map(|offer| match offer {
+        CallbackSecurity::Sys(sys) => Some(sys),
+        CallbackSecurity::None | CallbackSecurity::Gss(_) => None,
+    });
+    sys.map_or(CallbackSecurity::None, |sys| {
+        let machine_name = own(&sys.machine_name).into();
+        CallbackSecurity::Sys(AuthSys { machine_name, ..sys.clone() })
+    })
+}
+
 impl<H: Holder> State<H> {
     /// CREATE_SESSION (RFC 8881 section 18.36.4). A retransmission gets the reply of the first.
     pub fn create_session(
         &mut self,
         request: &CreateSessionArgs,
+        minor: u32,
         principal: &Principal,
         connection: Connection,
         now: Instant,
@@ -82,7 +107,7 @@ impl<H: Holder> State<H> {
         self.commit(Change::Client(ClientRecord { create_session, ..record }), now);
         self.renew(request.client, now);
         if let Outcome::Ok(ok) = &outcome {
-            self.add_session(request, ok, connection, now);
+            self.add_session((request, minor), ok, connection, now);
         }
         outcome
     }
@@ -134,7 +159,7 @@ impl<H: Holder> State<H> {
 
     fn add_session(
         &mut self,
-        request: &CreateSessionArgs,
+        (request, minor): (&CreateSessionArgs, u32),
         ok: &CreateSessionOk,
         connection: Connection,
         now: Instant,
@@ -147,6 +172,8 @@ impl<H: Holder> State<H> {
             back: ok.back.clone(),
             has_back_channel,
             callback_program: request.callback_program,
+            callback_security: callback_security(&request.callback_security.0),
+            minor,
             slots: ok.fore.max_requests,
         };
         self.commit(Change::Session(record), now);
@@ -212,21 +239,44 @@ impl<H: Holder> State<H> {
         Ok(granted)
     }
 
-    /// BACKCHANNEL_CTL: another callback program. Credentials are the caller's to choose.
+    /// BACKCHANNEL_CTL: another callback program, another credential.
     ///
     /// # Errors
     /// `BADSESSION`.
-    pub fn set_callback_program(
+    pub fn set_callbacks(
         &mut self,
         id: &SessionId,
-        callback_program: u32,
+        request: &BackchannelCtlArgs,
         now: Instant,
     ) -> Result<(), Status> {
-        let record = self.session(id)?.clone();
-        if record.callback_program != callback_program {
-            self.commit(Change::Session(SessionRecord { callback_program, ..record }), now);
+        let record = self.session(id)?;
+        let changed = SessionRecord {
+            callback_program: request.callback_program,
+            callback_security: callback_security(&request.callback_security.0),
+            ..record.clone()
+        };
+        if changed != *record {
+            self.commit(Change::Session(changed), now);
+        }
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.back_fault = false;
         }
         Ok(())
+    }
+
+    /// Callbacks do not get through on a connection: SEQUENCE tells the client if it was the last
+    /// one.
+    pub fn back_channel_failed(&mut self, id: &SessionId, connection: Connection) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.back.remove(&connection);
+        }
+    }
+
+    /// Callbacks of a session cannot be sent, whatever the connection: SEQUENCE tells the client.
+    pub fn back_channel_fault(&mut self, id: &SessionId) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.back_fault = true;
+        }
     }
 
     /// The connections that callbacks of a session may use.

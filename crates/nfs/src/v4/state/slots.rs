@@ -163,10 +163,10 @@ impl<H: Holder> State<H> {
         })
     }
 
-    /// The flags of SEQUENCE's result. A fault of a callback is for the caller to add.
+    /// The flags of SEQUENCE's result.
     fn status_flags(&self, session: &Session) -> u32 {
         let Some(client) = self.clients.get(&session.record.client) else { return 0 };
-        let mut all = 0;
+        let mut all = if session.back_fault { flags::BACKCHANNEL_FAULT } else { 0 };
         if session.record.has_back_channel && session.back.is_empty() {
             all |= flags::CALLBACK_PATH_DOWN_SESSION;
             let sessions = client.sessions.iter().filter_map(|id| self.sessions.get(id));

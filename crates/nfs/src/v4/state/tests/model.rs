@@ -130,7 +130,7 @@ pub(super) fn introduce(state: &mut State, name: &[u8], now: Instant) -> (u64, S
     let exchange = ExchangeId { owner: name, verifier: [1; 8], flags: 0, principal: &principal };
     let exchanged = state.exchange_id(&exchange, now).unwrap();
     let request = create_session(exchanged.client, exchanged.sequence);
-    match state.create_session(&request, &principal, Connection(1), now) {
+    match state.create_session(&request, 1, &principal, Connection(1), now) {
         Outcome::Ok(ok) => {
             state.reclaim_complete(exchanged.client, false, now).unwrap();
             (exchanged.client, ok.session)

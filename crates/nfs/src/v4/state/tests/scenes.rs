@@ -1,11 +1,12 @@
 //! The cases of the specifications, one by one.
 
 use proptest::prelude::*;
-use standfast_rpc::xdr::{Opaque, from_bytes, to_bytes};
+use standfast_rpc::xdr::{List, Opaque, from_bytes, to_bytes};
 
 use super::super::super::protocol::{
-    CallbackClient, ChannelWanted, Detailed, NetAddress, Outcome, SequenceArgs, SetClientIdArgs,
-    StateId, Status, Verifier, exchange_id_flags, sequence_flags,
+    BackchannelCtlArgs, CallbackClient, CallbackSecurity, ChannelWanted, Detailed, NetAddress,
+    Outcome, SequenceArgs, SetClientIdArgs, StateId, Status, Verifier, exchange_id_flags,
+    sequence_flags,
 };
 use super::model::{create_session, introduce};
 use super::*;
@@ -53,7 +54,7 @@ impl Scene {
     fn confirm(&mut self, client: &Exchanged, who: &[u8]) -> Outcome<SessionId> {
         let request = create_session(client.client, client.sequence);
         let who = Principal::copy_from_slice(who);
-        let outcome = self.state.create_session(&request, &who, Connection(1), self.now);
+        let outcome = self.state.create_session(&request, 1, &who, Connection(1), self.now);
         self.keep();
         match outcome {
             Outcome::Ok(ok) => Outcome::Ok(ok.session),
@@ -340,6 +341,14 @@ fn connections_and_the_callback_path() {
     scene.state.connection_closed(Connection(2));
     let down = sequence_flags::CALLBACK_PATH_DOWN | sequence_flags::CALLBACK_PATH_DOWN_SESSION;
     assert_eq!(scene.flags(session, 3), down);
+    scene.state.back_channel_fault(&session);
+    assert_eq!(scene.flags(session, 4), down | sequence_flags::BACKCHANNEL_FAULT);
+    let callback_security = List(vec![CallbackSecurity::None]);
+    let control = BackchannelCtlArgs { callback_program: 9, callback_security };
+    scene.state.set_callbacks(&session, &control, scene.now).unwrap();
+    scene.keep();
+    assert_eq!(scene.state.session(&session).unwrap().callback_program, 9);
+    assert_eq!(scene.flags(session, 5), down);
 }
 
 #[test]
