@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use standfast_vfs::{
     AccessMask, Attributes, Changed, Context, CreateHow, CreateKind, Deferred, DirectoryEntry,
-    Error, FileSystem, Found, Handle, Limits, Listing, PosixFileSystem, Read, Renamed, Result,
-    SetAttributes, Space, Stability, Timestamp,
+    Error, FileSystem, Found, Handle, KeptFiles, Limits, Listing, OpenFiles, PosixFileSystem, Read,
+    Renamed, Result, SetAttributes, Space, Stability, Timestamp,
 };
 
 /// How long a test waits for what must come.
@@ -127,5 +127,14 @@ impl FileSystem for Scripted {
         fn limits(context: Context<'_>, handle: &Handle) -> Result<Limits>;
         fn lost_writes() -> u64;
         fn sweep(now: Instant);
+    }
+}
+
+impl KeptFiles for Scripted {
+    ask_the_inner_one! {
+        fn keep_open_files(files: Arc<dyn OpenFiles>);
+        fn confirm_open(context: Context<'_>, file: &Handle) -> Result<Attributes>;
+        fn release(file: &Handle) -> Result<()>;
+        fn kept_files() -> Result<Vec<Handle>>;
     }
 }

@@ -44,8 +44,11 @@ pub struct Attributes {
     pub kind: FileKind,
     /// Permission bits with setuid, setgid and sticky (`mode & 0o7777`).
     pub mode: u32,
-    /// Number of hard links.
+    /// Number of hard links; of a file that is kept for those who have it open, without the one
+    /// that keeps it.
     pub links: u32,
+    /// Whether it has no name at all, and exists only until whoever has it open closes it.
+    pub removed: bool,
     /// Owner.
     pub uid: u32,
     /// Group.

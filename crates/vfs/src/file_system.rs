@@ -1,8 +1,8 @@
 //! What a filesystem offers to the file protocols.
 
 use crate::{
-    Attributes, ChangeTime, Context, Deferred, DeviceNumber, Handle, Result, SetAttributes,
-    Timestamp,
+    Attributes, ChangeTime, Context, Deferred, DeviceNumber, Handle, KeptFiles, Result,
+    SetAttributes, Timestamp,
 };
 
 /// What may be done with an object: a set of bits, those of `ACCESS` (RFC 1813 section 3.3.4).
@@ -179,7 +179,7 @@ pub struct Limits {
 /// attributes), with the exception of unstable writes. With [`Context::deferred`] they return as
 /// soon as it is done and seen by others, and it is stable, and their result true, only after
 /// [`FileSystem::make_stable`] said so: nothing that follows from it may be told before.
-pub trait FileSystem: Send + Sync + 'static {
+pub trait FileSystem: KeptFiles + Send + Sync + 'static {
     /// The root directory.
     fn root(&self) -> Handle;
 

@@ -10,6 +10,7 @@ mod deferred;
 mod error;
 mod file_system;
 mod handle;
+mod kept_files;
 mod posix;
 
 pub use attributes::{
@@ -23,6 +24,7 @@ pub use file_system::{
     Read, Renamed, Space, Stability,
 };
 pub use handle::Handle;
+pub use kept_files::{KeptFiles, OpenFiles};
 pub use posix::{IdentityScope, OpenError, Options, PosixFileSystem, can_switch_identity};
 
 /// The result of a filesystem operation.

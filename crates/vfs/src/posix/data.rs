@@ -30,7 +30,7 @@ impl PosixFileSystem {
     ) -> Result<Read> {
         let node = self.node(context.wait, handle)?;
         let read = self.read_node(context, &node, offset, buffer)?;
-        if read.attributes.links > 0 {
+        if !read.attributes.removed {
             return Ok(read);
         }
         let node = self.reopen(context.wait, node)?;
@@ -103,7 +103,7 @@ impl PosixFileSystem {
     fn write_node(&self, node: &Arc<Node>, write: &Write<'_>) -> Result<Changed<Stability>> {
         let change = node.changes.begin();
         let before = node.attributes()?;
-        if before.links == 0 && self.cache.get(&node.handle).is_some() {
+        if before.removed && self.cache.get(&node.handle).is_some() {
             return Err(Error::Stale);
         }
         let failures = node.failures();

@@ -60,6 +60,11 @@ impl Hidden {
         self.inode.store(stat.stx_ino, Ordering::SeqCst);
     }
 
+    /// Whether there is one.
+    pub(super) fn exists(&self) -> bool {
+        self.inode.load(Ordering::SeqCst) != 0
+    }
+
     /// Whether this is the hidden directory itself.
     pub(super) fn is(&self, stat: &Statx) -> bool {
         self.inode.load(Ordering::SeqCst) == stat.stx_ino
@@ -81,7 +86,7 @@ impl Hidden {
             let now = (parent.stx_dev_major, parent.stx_dev_minor, parent.stx_ino);
             // The top is its own parent.
             let at_top = last == Some(now);
-            if at_top || self.inode.load(Ordering::SeqCst) == 0 {
+            if at_top || !self.exists() {
                 break;
             }
             last = Some(now);

@@ -125,7 +125,7 @@ impl PosixFileSystem {
             return Err(Error::Stale);
         }
         let handle = encoded.on(filesystem.id).ok_or(Error::Os(Errno::OVERFLOW))?;
-        Ok(Found { handle, attributes: node::attributes(&look, &filesystem) })
+        Ok(Found { handle, attributes: node::attributes(&look, &filesystem, &handle) })
     }
 
     /// The topmost directory of a filesystem that was not seen before.

@@ -86,7 +86,7 @@ impl PosixFileSystem {
         let Some(handle) = self.handle_of_name(caller, directory, name)? else { return Ok(None) };
         let Some(node) = self.cache.get(&handle) else { return Ok(None) };
         let attributes = node.attributes()?;
-        if attributes.links == 0 {
+        if attributes.removed {
             drop(self.cache.remove(&handle));
             return Ok(None);
         }
@@ -173,9 +173,9 @@ impl PosixFileSystem {
             return Err(Errno::NOENT.into());
         }
         let handle = handle_of(fd.as_fd(), &filesystem)?;
-        let attributes = node::attributes(&look, &filesystem);
+        let attributes = node::attributes(&look, &filesystem, &handle);
         let node = Arc::new(Node::new(handle, filesystem, kind, fd, opened));
-        Ok((if attributes.links == 0 { node } else { self.cache.insert(node) }, attributes))
+        Ok((if attributes.removed { node } else { self.cache.insert(node) }, attributes))
     }
 }
 

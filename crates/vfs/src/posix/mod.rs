@@ -9,6 +9,7 @@ mod data;
 mod flush;
 mod hidden;
 mod identity;
+mod kept;
 mod listing;
 mod lookup;
 mod mounted;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
@@ -38,8 +39,8 @@ pub use open::{OpenError, Options};
 
 use crate::{
     AccessMask, Attributes, Changed, Context, CreateHow, CreateKind, Deferred, DirectoryEntry,
-    Error, FileKind, FileSystem, Found, Handle, Limits, Listing, Read, Renamed, Result,
-    SetAttributes, Space, Stability, Timestamp, Wait,
+    Error, FileKind, FileSystem, Found, Handle, KeptFiles, Limits, Listing, OpenFiles, Read,
+    Renamed, Result, SetAttributes, Space, Stability, Timestamp, Wait,
 };
 
 /// A directory of a mounted filesystem, as the file protocols serve it.
@@ -50,6 +51,10 @@ use crate::{
 pub struct PosixFileSystem {
     mounts: Mounts,
     cache: NodeCache,
+    /// Who knows which files are open.
+    open_files: RwLock<Option<Arc<dyn OpenFiles>>>,
+    /// Keeps a file from being opened while it loses a name. Taken after `steps`.
+    openings: Box<[Mutex<()>; STRIPES]>,
     /// Makes the attributes before a change, the change, and those after it one step.
     steps: Box<[Mutex<()>; STRIPES]>,
     shared: Arc<Shared>,
@@ -131,7 +136,7 @@ impl PosixFileSystem {
             }
         }
         let node = Arc::new(Node::new(*handle, filesystem, kind, fd, false));
-        // A file without a name is one that somebody else has open: not to be kept by us.
+        // A file without a name is one that somebody else has open: not to be cached by us.
         Ok(if stat.stx_nlink == 0 { node } else { self.cache.insert(node) })
     }
 
@@ -139,7 +144,7 @@ impl PosixFileSystem {
     fn node_with_attributes(&self, wait: Wait, handle: &Handle) -> Result<(Arc<Node>, Attributes)> {
         let node = self.node(wait, handle)?;
         let attributes = node.attributes()?;
-        if attributes.links > 0 {
+        if !attributes.removed {
             return Ok((node, attributes));
         }
         let node = self.reopen(wait, node)?;
@@ -170,7 +175,7 @@ impl PosixFileSystem {
     /// stale.
     fn stale_if_removed(directory: &Node, error: Error) -> Error {
         let removed = error == Error::Os(Errno::NOENT)
-            && directory.attributes().is_ok_and(|attributes| attributes.links == 0);
+            && directory.attributes().is_ok_and(|attributes| attributes.removed);
         if removed { Error::Stale } else { error }
     }
 
@@ -366,5 +371,26 @@ impl FileSystem for PosixFileSystem {
 
     fn sweep(&self, now: Instant) {
         self.cache.sweep(now);
+    }
+}
+
+impl KeptFiles for PosixFileSystem {
+    fn keep_open_files(&self, files: Arc<dyn OpenFiles>) {
+        *self.open_files.write() = Some(files);
+    }
+
+    fn confirm_open(&self, context: Context<'_>, file: &Handle) -> Result<Attributes> {
+        let _scope = IdentityScope::enter();
+        self.do_confirm_open(context, file)
+    }
+
+    fn release(&self, file: &Handle) -> Result<()> {
+        let _scope = IdentityScope::enter();
+        self.do_release(file)
+    }
+
+    fn kept_files(&self) -> Result<Vec<Handle>> {
+        let _scope = IdentityScope::enter();
+        Ok(self.do_kept_files())
     }
 }

@@ -14,6 +14,7 @@ use super::change::{ChangeClock, Look};
 use super::flush::Flush;
 use super::hidden::Hidden;
 use super::identity::as_process;
+use super::kept::Kept;
 use super::node::Node;
 use super::syscall::{self, mount_attribute};
 use crate::{Error, FileKind, Handle, Result};
@@ -51,6 +52,8 @@ pub(super) struct Mounted {
     pub(super) root: Handle,
     /// Whether its memory answers without a network, see [`crate::Wait::Never`].
     pub(super) local: bool,
+    /// Its files that are kept for those who have them open.
+    pub(super) kept: Kept,
     /// What its ctime is good for.
     pub(super) change_clock: ChangeClock,
     /// Its directory that is the server's own.
@@ -130,7 +133,7 @@ impl Mounted {
         } else {
             ChangeClock::of_ext4(&stat)
         };
-        Ok(Self {
+        let mounted = Self {
             id,
             mount: encoded.mount,
             root,
@@ -138,6 +141,7 @@ impl Mounted {
                 kind,
                 magic::EXT4 | magic::XFS | magic::BTRFS | magic::TMPFS | magic::F2FS
             ),
+            kept: Kept::default(),
             hidden: Hidden::find(base),
             no_nowait_read: AtomicBool::new(false),
             no_nowait_write: AtomicBool::new(false),
@@ -152,7 +156,11 @@ impl Mounted {
             _mount: mount,
             crosses,
             marker: OnceLock::new(),
-        })
+        };
+        if let Err(error) = mounted.find_kept() {
+            tracing::warn!(%error, "files that were kept for clients are not to be known");
+        }
+        Ok(mounted)
     }
 
     /// Opens the object of a handle, as the process.

@@ -50,6 +50,15 @@ impl Mounts {
         self.known(id).ok_or(Error::Stale)
     }
 
+    /// All filesystems that are served.
+    pub(super) fn all(&self) -> Vec<Arc<Mounted>> {
+        if self.root.crosses() {
+            self.discover();
+        }
+        let root = std::iter::once(Arc::clone(&self.root));
+        root.chain(self.below.read().iter().cloned()).collect()
+    }
+
     /// The filesystem of the mount that `fd` was reached through, if it is known already.
     pub(super) fn known_mount(&self, mount: u64) -> Option<Arc<Mounted>> {
         if !self.root.crosses() || mount == self.root.mount {

@@ -65,7 +65,7 @@ impl PosixFileSystem {
             return Err(Error::WouldBlock);
         }
         let (node, attributes) = self.node_with_attributes(context.wait, directory)?;
-        if attributes.links == 0 { Err(Error::Stale) } else { Ok((node, attributes)) }
+        if attributes.removed { Err(Error::Stale) } else { Ok((node, attributes)) }
     }
 
     pub(super) fn do_remove(
@@ -81,22 +81,38 @@ impl PosixFileSystem {
                 Victim::File => AtFlags::empty(),
                 Victim::Directory => AtFlags::REMOVEDIR,
             };
-            let held = self.held(context.caller, parent, &name);
-            let change = held.as_ref().map(|node| node.changes.begin());
-            as_caller(context.caller, || {
-                rustix::fs::unlinkat(parent.fd(), name.as_c_str(), flags)
-            })??;
-            drop(change);
-            Ok((self.forget_removed(held), None))
+            let held = self.taking_name(context.caller, parent, &name, || {
+                Ok(rustix::fs::unlinkat(parent.fd(), name.as_c_str(), flags)?)
+            })?;
+            Ok((held, None))
         });
         // The removed object is closed only here: giving its space back may take its time.
         Changed { result: changed.result.map(drop), before: changed.before, after: changed.after }
     }
 
-    /// The object that a name stands for, if it is held open.
-    fn held(&self, caller: &Caller, directory: &Node, name: &Name) -> Option<Arc<Node>> {
-        let handle = self.handle_of_name(caller, directory, name).ok().flatten()?;
-        self.cache.get(&handle)
+    /// Takes a name away by `take`, as the caller. Gives what had the name, if it is cached.
+    fn taking_name(
+        &self,
+        caller: &Caller,
+        directory: &Node,
+        name: &Name,
+        take: impl FnOnce() -> Result<()>,
+    ) -> Result<Option<Arc<Node>>> {
+        let victim = self.handle_of_name(caller, directory, name).ok().flatten();
+        let losing = victim.map(|victim| self.losing_name(&victim)).transpose()?.flatten();
+        let cached = victim.and_then(|victim| self.cache.get(&victim));
+        let change = cached.as_ref().map(|node| node.changes.begin());
+        let taken = as_caller(caller, take).flatten();
+        drop(change);
+        match (taken, losing) {
+            (Ok(()), _) => Ok(self.forget_removed(cached)),
+            (Err(error), losing) => {
+                if let Some(losing) = losing {
+                    losing.take_back();
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Lets an object go of which a name was removed, if that was the last; else its space would
@@ -104,7 +120,7 @@ impl PosixFileSystem {
     fn forget_removed(&self, held: Option<Arc<Node>>) -> Option<Arc<Node>> {
         let node = held?;
         let gone = node.kind == FileKind::Directory
-            || node.attributes().is_ok_and(|attributes| attributes.links == 0);
+            || node.attributes().is_ok_and(|attributes| attributes.removed);
         if gone {
             drop(self.cache.remove(&node.handle));
         }
@@ -155,13 +171,10 @@ impl PosixFileSystem {
         let to = Name::givable(to, Errno::INVAL)?;
         require_directory(source.kind)?;
         require_directory(target.kind)?;
-        let held = self.held(caller, target, &to);
-        let change = held.as_ref().map(|node| node.changes.begin());
-        as_caller(caller, || {
-            rustix::fs::renameat(source.fd(), from.as_c_str(), target.fd(), to.as_c_str())
-        })??;
-        drop(change);
-        Ok(self.forget_removed(held))
+        self.taking_name(caller, target, &to, || {
+            let (from, to) = (from.as_c_str(), to.as_c_str());
+            Ok(rustix::fs::renameat(source.fd(), from, target.fd(), to)?)
+        })
     }
 
     pub(super) fn do_link(

@@ -72,7 +72,7 @@ impl Node {
 
     /// The attributes now.
     pub(super) fn attributes(&self) -> Result<Attributes> {
-        Ok(attributes(&mounted::look(self.fd())?, &self.filesystem))
+        Ok(attributes(&mounted::look(self.fd())?, &self.filesystem, &self.handle))
     }
 
     /// Whether the thread's identity has these rights to the object.
@@ -231,7 +231,7 @@ impl Drop for Change<'_> {
 }
 
 /// `statx(2)` as the protocols' attributes.
-pub(super) fn attributes(look: &Look, filesystem: &Mounted) -> Attributes {
+pub(super) fn attributes(look: &Look, filesystem: &Mounted, handle: &Handle) -> Attributes {
     let stat = &look.stat;
     let timestamp = |time: &rustix::fs::StatxTimestamp| Timestamp {
         seconds: time.tv_sec,
@@ -241,7 +241,8 @@ pub(super) fn attributes(look: &Look, filesystem: &Mounted) -> Attributes {
     Attributes {
         kind: kind(stat),
         mode: u32::from(stat.stx_mode) & 0o7777,
-        links: stat.stx_nlink,
+        links: stat.stx_nlink - u32::from(stat.stx_nlink > 0 && filesystem.kept.has_name(handle)),
+        removed: stat.stx_nlink == 0,
         uid: stat.stx_uid,
         gid: stat.stx_gid,
         size: stat.stx_size,

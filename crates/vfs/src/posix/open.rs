@@ -4,14 +4,14 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Resource;
 
 use super::mounted::{Mounted, MountedError};
 use super::mounts::Mounts;
-use super::{NodeCache, PosixFileSystem, Shared, hidden};
+use super::{IdentityScope, NodeCache, PosixFileSystem, Shared, hidden};
 
 /// How a directory is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +114,7 @@ impl PosixFileSystem {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let live = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
         let shared = Arc::new(Shared::default());
+        let _scope = IdentityScope::enter();
         let root = Mounted::open(live, Some(0), options.cross_mounts, Arc::clone(&shared))
             .map_err(|error| explain(path, error))?;
         rustix::process::umask(Mode::empty());
@@ -121,6 +122,8 @@ impl PosixFileSystem {
         Ok(Self {
             mounts: Mounts::new(Arc::new(root), Arc::clone(&shared)),
             cache: NodeCache::new(),
+            open_files: RwLock::default(),
+            openings: Box::new(std::array::from_fn(|_| Mutex::new(()))),
             steps: Box::new(std::array::from_fn(|_| Mutex::new(()))),
             shared,
             proc_fds: open_proc_fds().map_err(|errno| OpenError::NoProc { errno })?,

@@ -11,5 +11,6 @@ mod filesystems;
 mod hidden;
 mod identity;
 mod images;
+mod kept;
 mod names;
 mod power_cuts;
