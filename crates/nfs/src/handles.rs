@@ -159,6 +159,15 @@ impl HandleCodec {
         Ok((ExportId(export), handle))
     }
 
+    /// A number that stands for this key and `name`: the same on all nodes, another one elsewhere.
+    pub fn identity(&self, name: &[u8]) -> u64 {
+        let mut hasher = self.hasher;
+        // No handle begins like this.
+        hasher.write(&[0]);
+        hasher.write(name);
+        hasher.finish128().h1
+    }
+
     fn sign(&self, message: &[u8]) -> [u8; SIGNATURE] {
         let mut hasher = self.hasher;
         hasher.write(message);

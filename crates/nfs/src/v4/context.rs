@@ -88,6 +88,11 @@ impl<'a> Compound<'a> {
         self.pending.join(pending);
     }
 
+    /// Makes the reply wait for all that happened so far, whoever did it: it may show that.
+    pub(super) fn wait_for_all(&mut self) {
+        self.pending.join(self.nfs.keeper.barrier());
+    }
+
     /// What the reply waits for, so far.
     pub(super) fn take_pending(&mut self) -> Pending {
         std::mem::replace(&mut self.pending, Pending::none())

@@ -71,7 +71,7 @@ pub trait Log: Send + Sync + 'static {
 #[must_use = "a record is not durable until its ticket says so"]
 pub struct Ticket(Option<Waiting>);
 
-type Waiting = Pin<Box<dyn Future<Output = Result<(), LogStopped>> + Send>>;
+type Waiting = Pin<Box<dyn Future<Output = Result<(), LogStopped>> + Send + Sync>>;
 
 impl Ticket {
     /// Nothing to wait for.
@@ -80,7 +80,9 @@ impl Ticket {
     }
 
     /// Waits for this.
-    pub fn waiting(on: impl Future<Output = Result<(), LogStopped>> + Send + 'static) -> Self {
+    pub fn waiting(
+        on: impl Future<Output = Result<(), LogStopped>> + Send + Sync + 'static,
+    ) -> Self {
         Self(Some(Box::pin(on)))
     }
 

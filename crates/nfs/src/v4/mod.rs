@@ -6,6 +6,7 @@ pub mod keeper;
 mod object;
 mod operations;
 pub mod protocol;
+mod requests;
 pub mod state;
 mod status;
 
@@ -15,9 +16,10 @@ use std::sync::Arc;
 use standfast_rpc::message::ReplyStatus;
 use standfast_rpc::{Call, CallFuture, Program, Reply};
 
+use crate::handles::HandleCodec;
 use crate::service::Service;
 use keeper::Keeper;
-use protocol::{PROGRAM, VERSION};
+use protocol::{OwnerName, PROGRAM, VERSION};
 
 /// Procedure number of COMPOUND; the only other one is NULL.
 const COMPOUND: u32 = 1;
@@ -28,16 +30,47 @@ const MAX_OPERATIONS: u32 = 128;
 /// Room for what a reply holds beside the payload of one operation.
 const REPLY_OVERHEAD: usize = 16 << 10;
 
+/// What a service is known by to its clients, at all of its addresses and on each of its nodes
+/// (RFC 8881 section 2.10.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerIdentity {
+    /// Servers with the same owner share clients and sessions.
+    pub owner: OwnerName,
+    /// Servers with the same scope mean the same by the same handle.
+    pub scope: OwnerName,
+}
+
+impl ServerIdentity {
+    /// The identity of the service `name`, whose handles are signed by `handles`.
+    pub fn new(handles: &HandleCodec, name: &str) -> Self {
+        let scope = format!("standfast-{:016x}", handles.identity(b""));
+        let owner = format!("standfast-{:016x}", handles.identity(name.as_bytes()));
+        Self { owner: owner.into_bytes().into(), scope: scope.into_bytes().into() }
+    }
+}
+
 /// The program.
 pub struct Nfs4 {
     service: Arc<Service>,
     keeper: Arc<Keeper>,
+    identity: ServerIdentity,
 }
 
 impl Nfs4 {
     /// NFSv4 over `service`, with the state that `keeper` keeps.
     pub fn new(service: Arc<Service>, keeper: Arc<Keeper>) -> Self {
-        Self { service, keeper }
+        let identity = ServerIdentity::new(service.handles(), "");
+        Self { service, keeper, identity }
+    }
+
+    /// Gives it another identity, where one machine has several services.
+    pub fn with_identity(self, identity: ServerIdentity) -> Self {
+        Self { identity, ..self }
+    }
+
+    /// What it is known by.
+    fn identity(&self) -> &ServerIdentity {
+        &self.identity
     }
 
     /// Operations of a COMPOUND of minor version 0; sessions have limits of their own.

@@ -2,13 +2,16 @@
 
 mod attributes;
 mod client;
+mod close;
 mod copy;
 mod data;
+mod delegations;
 mod directory;
 mod handles;
 mod lock;
 mod names;
 mod open;
+mod owners;
 mod security;
 pub(super) mod session;
 mod space;
@@ -112,14 +115,14 @@ pub(super) async fn run(
         Operation::BackchannelCtl(args) => run!(session::backchannel_ctl, args),
         Operation::BindConnToSession(args) => run!(session::bind_conn_to_session, args),
         Operation::Clone(args) => run!(copy::clone, args),
-        Operation::Close(args) => run!(open::close, args),
+        Operation::Close(args) => run!(close::close, args),
         Operation::Commit(args) => run!(data::commit, args),
         Operation::Copy(args) => run!(copy::copy, args),
         Operation::Create(args) => run!(names::create, args),
         Operation::CreateSession(args) => run!(session::create_session, args),
         Operation::Deallocate(args) => run!(space::deallocate, args),
-        Operation::DelegPurge(args) => run!(open::deleg_purge, args),
-        Operation::DelegReturn(args) => run!(open::deleg_return, args),
+        Operation::DelegPurge(args) => run!(delegations::deleg_purge, args),
+        Operation::DelegReturn(args) => run!(delegations::deleg_return, args),
         Operation::DestroyClientId(args) => run!(client::destroy_client_id, args),
         Operation::DestroySession(args) => run!(session::destroy_session, args),
         Operation::ExchangeId(args) => run!(client::exchange_id, args),
@@ -138,8 +141,8 @@ pub(super) async fn run(
         Operation::OffloadCancel(args) => run!(copy::offload_cancel, args),
         Operation::OffloadStatus(args) => run!(copy::offload_status, args),
         Operation::Open(args) => run!(open::open, args),
-        Operation::OpenConfirm(args) => run!(open::open_confirm, args),
-        Operation::OpenDowngrade(args) => run!(open::open_downgrade, args),
+        Operation::OpenConfirm(args) => run!(close::open_confirm, args),
+        Operation::OpenDowngrade(args) => run!(close::open_downgrade, args),
         Operation::PutHandle(args) => run!(handles::put_handle, args),
         Operation::PutPublicHandle => run!(handles::put_public_handle),
         Operation::PutRootHandle => run!(handles::put_root_handle),

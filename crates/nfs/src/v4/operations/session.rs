@@ -3,53 +3,104 @@
 
 use bytes::Bytes;
 
-use super::super::context::Compound;
+use super::super::context::{Compound, InSession};
 use super::super::protocol::{
     BackchannelCtlArgs, BindConnectionArgs, BindConnectionOk, CreateSessionArgs, CreateSessionOk,
     Outcome, SequenceArgs, SessionId, Status,
 };
-use super::super::state::Sequenced;
+use super::super::requests::{connection, principal, request_id};
+use super::super::state::{Kept, Sequenced, SlotName};
+use super::plain;
 
-/// Set up callbacks.
+/// BACKCHANNEL_CTL (RFC 8881 section 18.33).
 pub(super) async fn backchannel_ctl(
-    _context: &mut Compound<'_>,
-    _args: BackchannelCtlArgs,
+    context: &mut Compound<'_>,
+    args: BackchannelCtlArgs,
 ) -> Status {
-    Status::NotSupp
+    let Some(InSession { name, .. }) = context.session else { return Status::OpNotInSession };
+    let program = args.callback_program;
+    plain(context.state(|state, now| state.set_callback_program(&name.session, program, now)))
 }
 
-/// Bind the connection.
+/// BIND_CONN_TO_SESSION (RFC 8881 section 18.34).
 pub(super) async fn bind_conn_to_session(
-    _context: &mut Compound<'_>,
-    _args: BindConnectionArgs,
+    context: &mut Compound<'_>,
+    args: BindConnectionArgs,
 ) -> Outcome<BindConnectionOk> {
-    Outcome::Fail(Status::NotSupp)
+    let BindConnectionArgs { session, direction, .. } = args;
+    let connection = connection(context.call);
+    let granted =
+        context.state(|state, now| state.bind_connection(&session, direction, connection, now));
+    let bound = |direction| BindConnectionOk { session, direction, rdma: false };
+    granted.map(bound).into()
 }
 
-/// Create a session.
+/// CREATE_SESSION (RFC 8881 section 18.36).
 pub(super) async fn create_session(
-    _context: &mut Compound<'_>,
-    _args: CreateSessionArgs,
+    context: &mut Compound<'_>,
+    args: CreateSessionArgs,
 ) -> Outcome<CreateSessionOk> {
-    Outcome::Fail(Status::NotSupp)
+    let (principal, connection) = (principal(context.call), connection(context.call));
+    let outcome =
+        context.state(|state, now| state.create_session(&args, &principal, connection, now));
+    // It may be the answer to an earlier transmission.
+    context.wait_for_all();
+    outcome
 }
 
-/// Destroy a session.
-pub(super) async fn destroy_session(_context: &mut Compound<'_>, _args: SessionId) -> Status {
-    Status::NotSupp
+/// DESTROY_SESSION (RFC 8881 section 18.37).
+pub(super) async fn destroy_session(context: &mut Compound<'_>, session: SessionId) -> Status {
+    let own = context.session.filter(|own| own.name.session == session);
+    if own.is_some() && context.position + 1 < context.count {
+        return Status::NotOnlyOp;
+    }
+    let by = own.map(|own| own.name.slot);
+    plain(context.state(|state, now| state.destroy_session(&session, by, now)))
 }
 
-/// SEQUENCE: finds the session and fills [`Compound::session`].
+/// SEQUENCE (RFC 8881 section 18.46): finds the session and fills [`Compound::session`].
 ///
 /// # Errors
 /// Those of `State::sequence`; `TOO_MANY_OPS`, `REQ_TOO_BIG`.
 pub(in super::super) async fn sequence(
-    _context: &mut Compound<'_>,
-    _args: SequenceArgs,
+    context: &mut Compound<'_>,
+    args: SequenceArgs,
 ) -> Result<Sequenced, Status> {
-    Err(Status::NotSupp)
+    let id = request_id(context.call);
+    let (count, size) = (context.count, context.call.arguments.len());
+    let (session, sequenced) = context.state(|state, now| {
+        let record = state.session(&args.session)?;
+        let fore = &record.fore;
+        if count > fore.max_operations {
+            return Err(Status::TooManyOps);
+        }
+        if size > fore.max_request as usize {
+            return Err(Status::ReqTooBig);
+        }
+        let session = InSession {
+            name: SlotName { session: args.session, slot: args.slot },
+            client: record.client,
+            keep_reply: args.cache_this,
+            max_reply: fore.max_response as usize,
+            max_kept: fore.max_response_cached as usize,
+            max_operations: fore.max_operations,
+        };
+        Ok((session, state.sequence(&args, id, now)?))
+    })?;
+    match &sequenced {
+        Sequenced::New(_) | Sequenced::Unfinished(..) => context.session = Some(session),
+        // What the first transmission did must be durable before this one tells.
+        Sequenced::Replay(_) | Sequenced::Uncached(_) => context.wait_for_all(),
+    }
+    Ok(sequenced)
 }
 
 /// The end of a COMPOUND: `reply` gives what is kept of it for a retransmission. The caller waits
 /// until it is durable.
-pub(in super::super) fn finish(_context: &mut Compound<'_>, _reply: impl FnOnce() -> Bytes) {}
+pub(in super::super) fn finish(context: &mut Compound<'_>, reply: impl FnOnce() -> Bytes) {
+    let Some(session) = context.session else { return };
+    let changed = context.changed;
+    let is_kept = changed || session.keep_reply;
+    let reply = is_kept.then(|| Kept::from(reply()));
+    context.state(|state, now| state.finish(session.name, reply, changed, now));
+}

@@ -156,6 +156,18 @@ impl<H: Holder> State<H> {
         Ok(OwnerRequest::New(id))
     }
 
+    /// The first seqid of a lock owner in a LOCK by an open (minor version 0): one that has locks on
+    /// other files goes on with its seqids.
+    ///
+    /// # Errors
+    /// `STALE_CLIENTID`, `BAD_SEQID`.
+    pub fn new_lock_owner(&self, client: u64, name: &[u8], seqid: u32) -> Result<(), Status> {
+        self.check_client_v40(client)?;
+        let known = self.find_owner(client, OwnerKind::Lock, name);
+        let ahead = known.and_then(|id| self.owners.get(&id)).map_or(1, |it| it.ahead(seqid));
+        if ahead == 1 { Ok(()) } else { Err(Status::BadSeqId) }
+    }
+
     /// Takes the result of an owner's request (minor version 0). A LOCK that brings a new lock
     /// owner is answered for the open owner and for the lock owner. One that failed changed
     /// nothing: a successor that runs it again does no harm.

@@ -199,18 +199,17 @@ impl<H: Holder> State<H> {
         self.commit(Change::Intended(record), now);
     }
 
-    /// Takes the reply of a request. `changed` says that it did something: then a successor must
-    /// know, and the reply is kept even if the client did not ask for that.
-    pub fn finish(&mut self, name: SlotName, reply: Kept, changed: bool, now: Instant) {
+    /// Takes the reply of a request, if it is to be kept: because the client asked for that, or
+    /// because there was an intent or something was `changed`, so that a successor must know.
+    pub fn finish(&mut self, name: SlotName, reply: Option<Kept>, changed: bool, now: Instant) {
         let SlotName { session: id, slot: number } = name;
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let limit = session.record.fore.max_response_cached as usize;
         let Some(slot) = session.slots.get_mut(number as usize) else { return };
         let must_record = changed || slot.intent.is_some();
         let Some(live) = &mut slot.live else { return };
-        let is_kept = (live.cache || must_record) && reply.len() <= limit;
         live.busy = false;
-        live.reply = is_kept.then_some(reply);
+        live.reply = reply.filter(|reply| (live.cache || must_record) && reply.len() <= limit);
         let (sequence, fingerprint, reply) = (live.sequence, live.fingerprint, live.reply.clone());
         if must_record {
             let record = ReplyRecord { session: id, slot: number, sequence, fingerprint, reply };

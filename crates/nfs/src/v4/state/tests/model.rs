@@ -318,7 +318,7 @@ impl World {
     fn finish(&mut self, name: Name, slot: SlotName, answer: Answer) {
         self.answers.insert(name, answer);
         let changed = !self.state.effects.changes.is_empty();
-        self.state.finish(slot, encode(&answer), changed, self.now);
+        self.state.finish(slot, Some(encode(&answer)), changed, self.now);
         self.record(Some((name, answer)));
     }
 

@@ -110,7 +110,7 @@ impl Scene {
 
     fn finish(&mut self, session: SessionId, reply: &[u8], changed: bool) {
         let reply = Opaque::copy_from_slice(reply);
-        self.state.finish(SlotName { session, slot: 0 }, reply, changed, self.now);
+        self.state.finish(SlotName { session, slot: 0 }, Some(reply), changed, self.now);
         self.keep();
     }
 
@@ -318,7 +318,7 @@ fn slot_tables_grow_and_shrink() {
     assert_eq!(highest(scene.sequence_with(session, (0, 1, 0), true, 1)), (3, 0));
     scene.finish(session, b"", false);
     let slot = SlotName { session, slot: 3 };
-    scene.state.finish(slot, Opaque::default(), false, scene.now);
+    scene.state.finish(slot, Some(Opaque::default()), false, scene.now);
     assert_eq!(highest(scene.sequence_with(session, (0, 2, 3), true, 2)), (3, 0));
     scene.finish(session, b"", false);
     assert_eq!(highest(scene.sequence_with(session, (0, 3, 0), true, 3)), (0, 0));
