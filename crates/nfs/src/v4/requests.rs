@@ -1,11 +1,10 @@
 //! Who asks, and what tells one request from another.
 
-use std::sync::Arc;
-
 use standfast_rpc::Call;
 use standfast_rpc::auth::Credential;
 
-use super::state::{Connection, Principal, RequestId};
+use super::keeper::Keeper;
+use super::state::{Principal, RequestId};
 
 /// How much of a request goes into its checksum: enough to tell another request from a
 /// retransmission, without reading all of a large write again.
@@ -25,11 +24,6 @@ pub(super) fn principal(call: &Call) -> Principal {
     Principal::from(bytes)
 }
 
-/// The connection of a call.
-pub(super) fn connection(call: &Call) -> Connection {
-    Connection(Arc::as_ptr(&call.activity) as usize as u64)
-}
-
 /// A checksum of a request and of who sent it; a retransmission has the same.
 pub(super) fn fingerprint(call: &Call) -> u64 {
     let arguments = &call.arguments;
@@ -40,6 +34,6 @@ pub(super) fn fingerprint(call: &Call) -> u64 {
 }
 
 /// What tells the request of a slot from others.
-pub(super) fn request_id(call: &Call) -> RequestId {
-    RequestId { fingerprint: fingerprint(call), connection: connection(call) }
+pub(super) fn request_id(keeper: &Keeper, call: &Call) -> RequestId {
+    RequestId { fingerprint: fingerprint(call), connection: keeper.connection(call) }
 }

@@ -29,7 +29,10 @@ pub(super) async fn set_client_id_confirm(
 ) -> Status {
     let principal = principal(context.call);
     let SetClientIdConfirmArgs { client, confirm } = args;
-    plain(context.state(|state, now| state.confirm_client_id(client, confirm, &principal, now)))
+    let result =
+        context.state(|state, now| state.confirm_client_id(client, confirm, &principal, now));
+    context.nfs.keeper.callbacks_changed(client);
+    plain(result)
 }
 
 /// RENEW (RFC 7530 section 16.28).
@@ -85,7 +88,9 @@ fn introduced(context: &Compound<'_>, exchanged: Exchanged) -> ExchangeIdOk {
 
 /// DESTROY_CLIENTID (RFC 8881 section 18.50).
 pub(super) async fn destroy_client_id(context: &mut Compound<'_>, client: u64) -> Status {
-    plain(context.state(|state, now| state.destroy_client(client, now)))
+    let result = context.state(|state, now| state.destroy_client(client, now));
+    context.nfs.keeper.callbacks_changed(client);
+    plain(result)
 }
 
 /// RECLAIM_COMPLETE (RFC 8881 section 18.51).

@@ -8,7 +8,7 @@ use super::super::protocol::{
     BackchannelCtlArgs, BindConnectionArgs, BindConnectionOk, CreateSessionArgs, CreateSessionOk,
     Outcome, SequenceArgs, SessionId, Status,
 };
-use super::super::requests::{connection, principal, request_id};
+use super::super::requests::{principal, request_id};
 use super::super::state::{Kept, Sequenced, SlotName};
 use super::plain;
 
@@ -17,9 +17,12 @@ pub(super) async fn backchannel_ctl(
     context: &mut Compound<'_>,
     args: BackchannelCtlArgs,
 ) -> Status {
-    let Some(InSession { name, .. }) = context.session else { return Status::OpNotInSession };
-    let program = args.callback_program;
-    plain(context.state(|state, now| state.set_callback_program(&name.session, program, now)))
+    let Some(InSession { name, client, .. }) = context.session else {
+        return Status::OpNotInSession;
+    };
+    let result = context.state(|state, now| state.set_callbacks(&name.session, &args, now));
+    context.nfs.keeper.callbacks_changed(client);
+    plain(result)
 }
 
 /// BIND_CONN_TO_SESSION (RFC 8881 section 18.34).
@@ -28,11 +31,16 @@ pub(super) async fn bind_conn_to_session(
     args: BindConnectionArgs,
 ) -> Outcome<BindConnectionOk> {
     let BindConnectionArgs { session, direction, .. } = args;
-    let connection = connection(context.call);
-    let granted =
-        context.state(|state, now| state.bind_connection(&session, direction, connection, now));
-    let bound = |direction| BindConnectionOk { session, direction, rdma: false };
-    granted.map(bound).into()
+    let connection = context.nfs.keeper.connection(context.call);
+    let bound = context.state(|state, now| {
+        let granted = state.bind_connection(&session, direction, connection, now)?;
+        Ok((granted, state.session(&session)?.client))
+    });
+    let bound = bound.map(|(direction, client)| {
+        context.nfs.keeper.callbacks_changed(client);
+        BindConnectionOk { session, direction, rdma: false }
+    });
+    bound.into()
 }
 
 /// CREATE_SESSION (RFC 8881 section 18.36).
@@ -40,11 +48,13 @@ pub(super) async fn create_session(
     context: &mut Compound<'_>,
     args: CreateSessionArgs,
 ) -> Outcome<CreateSessionOk> {
-    let (principal, connection) = (principal(context.call), connection(context.call));
+    let (principal, minor) = (principal(context.call), context.minor);
+    let connection = context.nfs.keeper.connection(context.call);
     let outcome =
-        context.state(|state, now| state.create_session(&args, &principal, connection, now));
+        context.state(|state, now| state.create_session(&args, minor, &principal, connection, now));
     // It may be the answer to an earlier transmission.
     context.wait_for_all();
+    context.nfs.keeper.callbacks_changed(args.client);
     outcome
 }
 
@@ -55,7 +65,11 @@ pub(super) async fn destroy_session(context: &mut Compound<'_>, session: Session
         return Status::NotOnlyOp;
     }
     let by = own.map(|own| own.name.slot);
-    plain(context.state(|state, now| state.destroy_session(&session, by, now)))
+    let destroyed = context.state(|state, now| {
+        let client = state.session(&session)?.client;
+        state.destroy_session(&session, by, now).map(|()| client)
+    });
+    plain(destroyed.map(|client| context.nfs.keeper.callbacks_changed(client)))
 }
 
 /// SEQUENCE (RFC 8881 section 18.46): finds the session and fills [`Compound::session`].
@@ -66,7 +80,7 @@ pub(in super::super) async fn sequence(
     context: &mut Compound<'_>,
     args: SequenceArgs,
 ) -> Result<Sequenced, Status> {
-    let id = request_id(context.call);
+    let id = request_id(&context.nfs.keeper, context.call);
     let (count, size) = (context.count, context.call.arguments.len());
     let (session, sequenced) = context.state(|state, now| {
         let record = state.session(&args.session)?;
