@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use standfast_vfs::{
-    AccessMask, Attributes, Changed, Context, CreateHow, CreateKind, Deferred, DirectoryEntry,
-    Error, FileSystem, Found, Handle, KeptFiles, Limits, Listing, OpenFiles, PosixFileSystem, Read,
-    Renamed, Result, SetAttributes, Space, Stability, Timestamp,
+    AccessMask, AclKind, Attributes, Changed, Context, CreateHow, CreateKind, Deferred,
+    DirectoryEntry, Error, ExtendedAttributes, FileSystem, Found, Handle, KeptFiles, Limits,
+    Listing, OpenFiles, PosixAcl, PosixFileSystem, Read, Renamed, Result, SetAttributes, SetHow,
+    Space, Stability, Timestamp,
 };
 
 /// How long a test waits for what must come.
@@ -127,6 +128,25 @@ impl FileSystem for Scripted {
         fn limits(context: Context<'_>, handle: &Handle) -> Result<Limits>;
         fn lost_writes() -> u64;
         fn sweep(now: Instant);
+    }
+}
+
+impl ExtendedAttributes for Scripted {
+    ask_the_inner_one! {
+        fn acl(context: Context<'_>, handle: &Handle, kind: AclKind) -> Result<Option<PosixAcl>>;
+        fn set_acl(
+            context: Context<'_>, handle: &Handle, kind: AclKind, acl: Option<&PosixAcl>
+        ) -> Changed<()>;
+        fn extended_attribute(
+            context: Context<'_>, handle: &Handle, name: &[u8]
+        ) -> Result<Vec<u8>>;
+        fn set_extended_attribute(
+            context: Context<'_>, handle: &Handle, name: &[u8], value: &[u8], how: SetHow
+        ) -> Changed<()>;
+        fn extended_attributes(context: Context<'_>, handle: &Handle) -> Result<Vec<Vec<u8>>>;
+        fn remove_extended_attribute(
+            context: Context<'_>, handle: &Handle, name: &[u8]
+        ) -> Changed<()>;
     }
 }
 

@@ -1,11 +1,12 @@
 //! What a filesystem offers to the file protocols.
 
 use crate::{
-    Attributes, ChangeTime, Context, Deferred, DeviceNumber, Handle, KeptFiles, Result,
-    SetAttributes, Timestamp,
+    Attributes, ChangeTime, Context, Deferred, DeviceNumber, ExtendedAttributes, Handle, KeptFiles,
+    Result, SetAttributes, Timestamp,
 };
 
-/// What may be done with an object: a set of bits, those of `ACCESS` (RFC 1813 section 3.3.4).
+/// What may be done with an object: a set of bits, those of `ACCESS` (RFC 1813 section 3.3.4, RFC 8276
+/// section 8.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AccessMask(pub u32);
 
@@ -22,6 +23,12 @@ impl AccessMask {
     pub const DELETE: u32 = 0x10;
     /// Execute a file.
     pub const EXECUTE: u32 = 0x20;
+    /// Read extended attributes (RFC 8276 section 8.5).
+    pub const READ_EXTENDED: u32 = 0x40;
+    /// Set and remove extended attributes.
+    pub const WRITE_EXTENDED: u32 = 0x80;
+    /// List extended attributes.
+    pub const LIST_EXTENDED: u32 = 0x100;
 }
 
 /// An object that was found or made, with its attributes.
@@ -179,7 +186,7 @@ pub struct Limits {
 /// attributes), with the exception of unstable writes. With [`Context::deferred`] they return as
 /// soon as it is done and seen by others, and it is stable, and their result true, only after
 /// [`FileSystem::make_stable`] said so: nothing that follows from it may be told before.
-pub trait FileSystem: KeptFiles + Send + Sync + 'static {
+pub trait FileSystem: ExtendedAttributes + KeptFiles + Send + Sync + 'static {
     /// The root directory.
     fn root(&self) -> Handle;
 

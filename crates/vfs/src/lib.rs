@@ -8,6 +8,7 @@ mod attributes;
 mod context;
 mod deferred;
 mod error;
+mod extended;
 mod file_system;
 mod handle;
 mod kept_files;
@@ -19,6 +20,7 @@ pub use attributes::{
 pub use context::{Caller, Context, Wait};
 pub use deferred::Deferred;
 pub use error::Error;
+pub use extended::{AclEntry, AclKind, AclTag, ExtendedAttributes, PosixAcl, SetHow};
 pub use file_system::{
     AccessMask, Changed, CreateHow, CreateKind, DirectoryEntry, FileSystem, Found, Limits, Listing,
     Read, Renamed, Space, Stability,

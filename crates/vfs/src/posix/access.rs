@@ -11,19 +11,25 @@ use crate::{AccessMask, Attributes, Caller, Context, Error, FileKind, Handle, Re
 /// A right of the protocol and those of the kernel that it takes.
 type Right = (u32, Access);
 
-const DIRECTORY: [Right; 5] = [
+const DIRECTORY: [Right; 8] = [
     (AccessMask::READ, Access::READ_OK),
     (AccessMask::LOOKUP, Access::EXEC_OK),
     (AccessMask::MODIFY, Access::WRITE_OK.union(Access::EXEC_OK)),
     (AccessMask::EXTEND, Access::WRITE_OK.union(Access::EXEC_OK)),
     (AccessMask::DELETE, Access::WRITE_OK.union(Access::EXEC_OK)),
+    (AccessMask::READ_EXTENDED, Access::READ_OK),
+    (AccessMask::LIST_EXTENDED, Access::READ_OK),
+    (AccessMask::WRITE_EXTENDED, Access::WRITE_OK),
 ];
 
-const FILE: [Right; 4] = [
+const FILE: [Right; 7] = [
     (AccessMask::READ, Access::READ_OK),
     (AccessMask::MODIFY, Access::WRITE_OK),
     (AccessMask::EXTEND, Access::WRITE_OK),
     (AccessMask::EXECUTE, Access::EXEC_OK),
+    (AccessMask::READ_EXTENDED, Access::READ_OK),
+    (AccessMask::LIST_EXTENDED, Access::READ_OK),
+    (AccessMask::WRITE_EXTENDED, Access::WRITE_OK),
 ];
 
 impl PosixFileSystem {

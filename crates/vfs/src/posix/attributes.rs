@@ -24,6 +24,22 @@ impl PosixFileSystem {
         set: &SetAttributes,
         guard: Option<Timestamp>,
     ) -> Changed<()> {
+        self.change_object(context, handle, |node, before| {
+            if guard.is_some_and(|guard| guard != before.changed) {
+                return Err(Error::NotSync);
+            }
+            self.apply(context.caller, node, before, set)
+        })
+    }
+
+    /// Changes an object: with the attributes before and after in one step, and stable when it
+    /// returns or where that is deferred to.
+    pub(super) fn change_object<T>(
+        &self,
+        context: Context<'_>,
+        handle: &Handle,
+        change: impl FnOnce(&Arc<Node>, &Attributes) -> Result<T>,
+    ) -> Changed<T> {
         if context.wait == Wait::Never {
             return Changed::failed(Error::WouldBlock);
         }
@@ -32,22 +48,21 @@ impl PosixFileSystem {
             Ok((node, _)) => node,
             Err(error) => return Changed::failed(error),
         };
-        let change = node.changes.begin();
+        let under_way = node.changes.begin();
         let before = match node.attributes() {
             Ok(before) => before,
             Err(error) => return Changed::failed(error),
         };
-        let result = if guard.is_some_and(|guard| guard != before.changed) {
-            Err(Error::NotSync)
-        } else {
-            self.apply(context.caller, &node, &before, set)
-        };
+        let result = change(&node, &before);
         let after = node.attributes().ok();
-        let before = change.was_alone().then(|| ChangeTime::from(&before));
-        drop(change);
+        let before = under_way.was_alone().then(|| ChangeTime::from(&before));
+        drop(under_way);
         drop(step);
         let filesystem = Arc::clone(&node.filesystem);
-        let result = result.and_then(|()| settle(context, filesystem.flushes([Some(node), None])));
+        let result = result.and_then(|value| {
+            settle(context, filesystem.flushes([Some(node), None]))?;
+            Ok(value)
+        });
         Changed { result, before, after }
     }
 

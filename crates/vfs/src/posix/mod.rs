@@ -6,6 +6,7 @@ mod cache;
 mod change;
 mod create;
 mod data;
+mod extended;
 mod flush;
 mod hidden;
 mod identity;

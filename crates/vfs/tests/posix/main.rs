@@ -7,6 +7,7 @@ mod common;
 mod confinement;
 mod data;
 mod deferred;
+mod extended;
 mod filesystems;
 mod hidden;
 mod identity;
