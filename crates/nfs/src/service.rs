@@ -19,6 +19,7 @@ use crate::exports::{ClientTable, Decision, Names};
 use crate::handles::HandleCodec;
 use crate::metrics::{ExportMetrics, Metrics};
 use crate::pool::Pool;
+use crate::v4::pseudo::Tree;
 use crate::workers::Workers;
 
 /// Ports that only the client's superuser can use.
@@ -162,6 +163,8 @@ struct ExportTable {
     by_id: HashMap<ExportId, Arc<Export>>,
     /// Sorted by the path that clients use.
     in_order: Vec<Arc<Export>>,
+    /// How clients of NFSv4 see them.
+    tree: Arc<Tree>,
 }
 
 /// What the service is made of.
@@ -221,6 +224,7 @@ impl Service {
             table.in_order.push(export);
         }
         table.in_order.sort_by(|a, b| a.settings.export_path.cmp(&b.settings.export_path));
+        table.tree = Arc::new(Tree::new(&table.in_order, &self.exports.load().tree));
         self.exports.store(Arc::new(table));
         self.parts.callers.forget();
     }
@@ -233,6 +237,11 @@ impl Service {
     /// An export by its identity.
     pub fn export(&self, id: ExportId) -> Option<Arc<Export>> {
         self.exports.load().by_id.get(&id).cloned()
+    }
+
+    /// The exports in force, as clients of NFSv4 see them.
+    pub(crate) fn tree(&self) -> Arc<Tree> {
+        Arc::clone(&self.exports.load().tree)
     }
 
     /// The export that holds a path, the deepest if several do, and the rest of the path below

@@ -27,6 +27,14 @@ impl Handle {
         Some(Self { filesystem, kind, length: u8::try_from(bytes.len()).ok()?, bytes: fixed })
     }
 
+    /// A handle that no kernel made: `kind` says so.
+    pub fn of_number(kind: i32, number: u64) -> Self {
+        let mut bytes = [0; Self::MAX_BYTES];
+        let number = number.to_be_bytes();
+        bytes[..number.len()].copy_from_slice(&number);
+        Self { filesystem: 0, kind, length: number.len() as u8, bytes }
+    }
+
     /// Which filesystem inside the export; zero for the export's own.
     pub fn filesystem(&self) -> u64 {
         self.filesystem

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use standfast_rpc::Call;
 
 use super::Nfs4;
@@ -49,8 +50,9 @@ pub(super) struct Compound<'a> {
     saved: Option<Object>,
     current_stateid: Option<StateId>,
     saved_stateid: Option<StateId>,
-    /// What the reply waits for.
-    pending: Pending,
+    /// What the reply waits for. Behind a lock only so that a COMPOUND can be lent to several; it
+    /// is never taken.
+    pending: Mutex<Pending>,
     /// The export that was used last; most COMPOUNDs use one.
     place: Option<Arc<Place>>,
 }
@@ -71,7 +73,7 @@ impl<'a> Compound<'a> {
             saved: None,
             current_stateid: None,
             saved_stateid: None,
-            pending: Pending::none(),
+            pending: Mutex::new(Pending::none()),
             place: None,
         }
     }
@@ -79,13 +81,13 @@ impl<'a> Compound<'a> {
     /// Runs a request on the state. The reply waits until what it changed is durable.
     pub(super) fn state<R>(&mut self, request: impl FnOnce(&mut ServiceState, Instant) -> R) -> R {
         let (result, pending) = self.nfs.keeper.with(request);
-        self.pending.join(pending);
+        self.pending.get_mut().join(pending);
         result
     }
 
     /// Makes the reply wait for this, too.
     pub(super) fn wait_for(&mut self, pending: Pending) {
-        self.pending.join(pending);
+        self.pending.get_mut().join(pending);
     }
 
     /// Makes the reply wait for all that happened so far, whoever did it: it may show that.
@@ -95,7 +97,7 @@ impl<'a> Compound<'a> {
 
     /// What the reply waits for, so far.
     pub(super) fn take_pending(&mut self) -> Pending {
-        std::mem::replace(&mut self.pending, Pending::none())
+        std::mem::replace(self.pending.get_mut(), Pending::none())
     }
 
     /// The client of the session; none in minor version 0, where stateids say whose they are.
@@ -124,9 +126,7 @@ impl<'a> Compound<'a> {
     /// # Errors
     /// `NOFILEHANDLE`, `ROFS`.
     pub(super) fn file_to_change(&self) -> Result<&File, Status> {
-        match self.current()? {
-            Object::File(file) => file.to_change(),
-        }
+        self.current()?.to_change()
     }
 
     /// The saved object.
@@ -140,6 +140,12 @@ impl<'a> Compound<'a> {
     /// Changes the current object; the current stateid is not of it.
     pub(super) fn set_current(&mut self, object: Object) {
         self.current = Some(object);
+        self.current_stateid = None;
+    }
+
+    /// There is no current object any more.
+    pub(super) fn clear_current(&mut self) {
+        self.current = None;
         self.current_stateid = None;
     }
 

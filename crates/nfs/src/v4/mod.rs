@@ -1,11 +1,15 @@
 //! NFS version 4: minor versions 0 (RFC 7530), 1 (RFC 8881) and 2 (RFC 7862).
 
+mod attributes;
 mod compound;
 mod context;
 pub mod keeper;
+mod navigation;
 mod object;
 mod operations;
+pub mod owner_names;
 pub mod protocol;
+pub(crate) mod pseudo;
 mod requests;
 pub mod state;
 mod status;
@@ -19,6 +23,7 @@ use standfast_rpc::{Call, CallFuture, Program, Reply};
 use crate::handles::HandleCodec;
 use crate::service::Service;
 use keeper::Keeper;
+use owner_names::OwnerNames;
 use protocol::{OwnerName, PROGRAM, VERSION};
 
 /// Procedure number of COMPOUND; the only other one is NULL.
@@ -54,13 +59,14 @@ pub struct Nfs4 {
     service: Arc<Service>,
     keeper: Arc<Keeper>,
     identity: ServerIdentity,
+    owners: Arc<OwnerNames>,
 }
 
 impl Nfs4 {
     /// NFSv4 over `service`, with the state that `keeper` keeps.
     pub fn new(service: Arc<Service>, keeper: Arc<Keeper>) -> Self {
         let identity = ServerIdentity::new(service.handles(), "");
-        Self { service, keeper, identity }
+        Self { service, keeper, identity, owners: Arc::default() }
     }
 
     /// Gives it another identity, where one machine has several services.
@@ -71,6 +77,17 @@ impl Nfs4 {
     /// What it is known by.
     fn identity(&self) -> &ServerIdentity {
         &self.identity
+    }
+
+    /// What owners and groups are called.
+    pub fn owners(&self) -> &Arc<OwnerNames> {
+        &self.owners
+    }
+
+    /// How long a client may be silent, in seconds.
+    fn lease_seconds(&self) -> u32 {
+        let lease = self.keeper.look(|state| state.settings().lease);
+        u32::try_from(lease.as_secs()).unwrap_or(u32::MAX)
     }
 
     /// Operations of a COMPOUND of minor version 0; sessions have limits of their own.

@@ -8,6 +8,7 @@ use standfast_settings::ClientAccess;
 use standfast_vfs::{Attributes, Caller, Context, Error, FileKind, FileSystem, Handle};
 
 use super::protocol::Status;
+use super::pseudo::{Node, PSEUDO_EXPORT};
 use crate::handles::HandleCodec;
 use crate::locks::FileKey;
 use crate::service::Export;
@@ -32,13 +33,46 @@ pub(super) struct File {
 pub(super) enum Object {
     /// An object of an export.
     File(File),
+    /// A directory of the tree that joins the exports.
+    Node(Node),
 }
 
 impl Object {
-    /// The object, which must lie in an export.
+    /// The object, which must lie in an export: the tree that joins them has directories only.
+    ///
+    /// # Errors
+    /// `ISDIR`.
     pub(super) fn file(&self) -> Result<&File, Status> {
         match self {
             Self::File(file) => Ok(file),
+            Self::Node(_) => Err(Status::IsDir),
+        }
+    }
+
+    /// The object, for an operation that changes something.
+    ///
+    /// # Errors
+    /// `ROFS`.
+    pub(super) fn to_change(&self) -> Result<&File, Status> {
+        match self {
+            Self::File(file) if !file.place.access.read_only => Ok(file),
+            _ => Err(Status::RoFs),
+        }
+    }
+
+    /// Its handle for the wire.
+    pub(super) fn seal(&self, codec: &HandleCodec) -> Bytes {
+        match self {
+            Self::File(file) => file.seal(codec),
+            Self::Node(node) => codec.seal(PSEUDO_EXPORT, &node.handle()),
+        }
+    }
+
+    /// What it is.
+    pub(super) async fn kind(&self) -> Result<FileKind, Status> {
+        match self {
+            Self::File(file) => file.kind().await,
+            Self::Node(_) => Ok(FileKind::Directory),
         }
     }
 }
@@ -57,11 +91,6 @@ impl File {
     /// Its handle for the wire.
     pub(super) fn seal(&self, codec: &HandleCodec) -> Bytes {
         codec.seal(self.place.export.id(), &self.handle)
-    }
-
-    /// It, if the caller may change things there.
-    pub(super) fn to_change(&self) -> Result<&Self, Status> {
-        if self.place.access.read_only { Err(Status::RoFs) } else { Ok(self) }
     }
 
     /// Runs an operation that changes nothing.

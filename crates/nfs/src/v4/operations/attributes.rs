@@ -1,31 +1,226 @@
 //! Attributes: GETATTR, SETATTR, VERIFY, NVERIFY and ACCESS.
 
-use super::super::context::Compound;
-use super::super::protocol::{
-    AccessArgs, AccessOk, Bitmap, Fattr, GetAttrArgs, Outcome, SetAttrArgs, SetAttrResult, Status,
+use bytes::Bytes;
+use standfast_settings::ExportId;
+use standfast_vfs::{AccessMask, FileKind, SetAttributes};
+
+use super::super::attributes::{
+    Facts, Needs, Subject, Wishes, encode, read_wishes, supported, write_only,
 };
+use super::super::context::Compound;
+use super::super::object::{File, Object};
+use super::super::owner_names::Kind;
+use super::super::protocol::{
+    AccessArgs, AccessOk, Attribute, Bitmap, Fattr, FsId, GetAttrArgs, Outcome, SetAttrArgs,
+    SetAttrResult, StateId, Status,
+};
+use super::super::pseudo::{Node, PSEUDO_EXPORT};
+use super::super::state::Access;
 
-/// Check rights.
-pub(super) async fn access(_context: &mut Compound<'_>, _args: AccessArgs) -> Outcome<AccessOk> {
-    Outcome::Fail(Status::NotSupp)
+/// GETATTR (RFC 8881 section 18.7).
+pub(super) async fn get_attr(context: &mut Compound<'_>, args: GetAttrArgs) -> Outcome<Fattr> {
+    get(context, &args.attributes).await.into()
 }
 
-/// Get attributes.
-pub(super) async fn get_attr(_context: &mut Compound<'_>, _args: GetAttrArgs) -> Outcome<Fattr> {
-    Outcome::Fail(Status::NotSupp)
+async fn get(context: &Compound<'_>, wanted: &Bitmap) -> Result<Fattr, Status> {
+    let object = context.current()?;
+    if !wanted.intersection(&write_only()).is_empty() {
+        return Err(Status::Inval);
+    }
+    let facts = facts(object, wanted).await?;
+    speak_owners(context, wanted, [&facts]).await;
+    Ok(context.encode(object, &facts, wanted))
 }
 
-/// Set attributes.
-pub(super) async fn set_attr(_context: &mut Compound<'_>, _args: SetAttrArgs) -> SetAttrResult {
-    SetAttrResult { status: Status::NotSupp, attributes: Bitmap::EMPTY }
+/// What the filesystem says of an object.
+async fn facts(object: &Object, wanted: &Bitmap) -> Result<Facts, Status> {
+    let needs = Needs::of(wanted);
+    match object {
+        Object::File(file) => {
+            file.look(move |fs, context, handle| Facts::gather(fs, context, handle, needs)).await
+        }
+        Object::Node(node) => Ok(Facts::of_directory(node.attributes())),
+    }
 }
 
-/// Go on if attributes are the same.
-pub(super) async fn verify(_context: &mut Compound<'_>, _args: Fattr) -> Status {
-    Status::NotSupp
+/// Finds out what owners and groups are called, if that will be told.
+pub(super) async fn speak_owners<'f>(
+    context: &Compound<'_>,
+    wanted: &Bitmap,
+    facts: impl IntoIterator<Item = &'f Facts>,
+) {
+    let told = [Attribute::Owner, Attribute::OwnerGroup];
+    if told.iter().any(|attribute| wanted.contains(*attribute as u32)) {
+        let ids = facts
+            .into_iter()
+            .flat_map(|it| [(Kind::User, it.attributes.uid), (Kind::Group, it.attributes.gid)]);
+        context.nfs.owners.prepare(ids).await;
+    }
 }
 
-/// Go on if attributes differ.
-pub(super) async fn n_verify(_context: &mut Compound<'_>, _args: Fattr) -> Status {
-    Status::NotSupp
+impl Compound<'_> {
+    /// Encodes attributes of an object.
+    pub(in super::super) fn encode(
+        &self,
+        object: &Object,
+        facts: &Facts,
+        wanted: &Bitmap,
+    ) -> Fattr {
+        let codec = self.nfs.service.handles();
+        let is_told = wanted.contains(Attribute::FileHandle as u32);
+        let handle = if is_told { object.seal(codec) } else { Bytes::new() };
+        let (fsid, mounted_on) = match object {
+            Object::File(file) => self.place_of(file, facts),
+            Object::Node(_) => (fsid(PSEUDO_EXPORT, 0), None),
+        };
+        let subject =
+            Subject { nfs: self.nfs, minor: self.minor, facts, fsid, handle: &handle, mounted_on };
+        encode(&subject, wanted)
+    }
+
+    /// The filesystem of an object, and what it covers if it is a root.
+    fn place_of(&self, file: &File, facts: &Facts) -> (FsId, Option<u64>) {
+        let export = &file.place.export;
+        let fsid = fsid(export.id(), facts.attributes.filesystem);
+        let is_root = facts.attributes.kind == FileKind::Directory
+            && file.handle == export.file_system().root();
+        let covers = is_root.then(|| self.nfs.service.tree().mounted_on(export.id()));
+        (fsid, covers.flatten())
+    }
+}
+
+/// The number of a filesystem: that of the export, and which one inside it.
+fn fsid(export: ExportId, filesystem: u64) -> FsId {
+    FsId { major: export.0, minor: filesystem }
+}
+
+/// SETATTR (section 18.30).
+pub(super) async fn set_attr(context: &mut Compound<'_>, args: SetAttrArgs) -> SetAttrResult {
+    let wanted = args.attributes.mask;
+    match set(context, args).await {
+        Ok(()) => SetAttrResult { status: Status::Ok, attributes: wanted },
+        Err(status) => SetAttrResult { status, attributes: Bitmap::EMPTY },
+    }
+}
+
+async fn set(context: &mut Compound<'_>, args: SetAttrArgs) -> Result<(), Status> {
+    context.current()?;
+    let wishes = read_wishes(context.nfs, context.minor, &args.attributes).await?;
+    context.file_to_change()?;
+    if wishes.set.size.is_some() {
+        check_size_change(context, args.stateid).await?;
+    } else {
+        context.check_setattr(args.stateid)?;
+    }
+    let file = context.file()?;
+    let set = apply_mask(file, &wishes).await?;
+    let changed = file
+        .change_alone(move |fs, context, handle| fs.set_attributes(context, handle, &set, None))
+        .await?;
+    changed.result.map_err(|error| file.status(&error))
+}
+
+/// Only a regular file has a size that can be changed, and only by who may write.
+async fn check_size_change(context: &mut Compound<'_>, stateid: StateId) -> Result<(), Status> {
+    match context.file()?.kind().await? {
+        FileKind::Regular => context.check_access(stateid, Access::Write),
+        FileKind::Directory => Err(Status::IsDir),
+        FileKind::Symlink if context.minor > 0 => Err(Status::Symlink),
+        _ if context.minor > 0 => Err(Status::WrongType),
+        _ => Err(Status::Inval),
+    }
+}
+
+/// The attributes for the filesystem, with the mode that a masked one gives.
+async fn apply_mask(file: &File, wishes: &Wishes) -> Result<SetAttributes, Status> {
+    let mut set = wishes.set.clone();
+    if let Some((value, mask)) = wishes.masked_mode {
+        set.mode = Some(file.attributes().await?.mode & !mask | value);
+    }
+    Ok(set)
+}
+
+impl Compound<'_> {
+    /// A stateid that SETATTR does not need must not be a bad one all the same.
+    fn check_setattr(&mut self, stateid: StateId) -> Result<(), Status> {
+        if stateid == StateId::ANONYMOUS || stateid == StateId::BYPASS {
+            return Ok(());
+        }
+        let (stateid, client) = (self.stateid(stateid)?, self.client());
+        let key = self.file()?.key();
+        let file = self.state(|state, _| state.file_of(client, &stateid))?;
+        if file == key { Ok(()) } else { Err(Status::BadStateId) }
+    }
+}
+
+/// VERIFY (section 18.31).
+pub(super) async fn verify(context: &mut Compound<'_>, attributes: Fattr) -> Status {
+    match compare(context, &attributes).await {
+        Ok(true) => Status::Ok,
+        Ok(false) => Status::NotSame,
+        Err(status) => status,
+    }
+}
+
+/// NVERIFY (section 18.15).
+pub(super) async fn n_verify(context: &mut Compound<'_>, attributes: Fattr) -> Status {
+    match compare(context, &attributes).await {
+        Ok(true) => Status::Same,
+        Ok(false) => Status::Ok,
+        Err(status) => status,
+    }
+}
+
+/// Whether the current object has these attributes.
+async fn compare(context: &Compound<'_>, attributes: &Fattr) -> Result<bool, Status> {
+    context.current()?;
+    let mask = attributes.mask;
+    if !mask.difference(&supported(context.minor)).is_empty() {
+        return Err(Status::AttrNotSupp);
+    }
+    if mask.contains(Attribute::ReadAttributeError as u32)
+        || !mask.intersection(&write_only()).is_empty()
+    {
+        return Err(Status::Inval);
+    }
+    attributes.values()?;
+    let ours = get(context, &mask).await?;
+    Ok(ours == *attributes)
+}
+
+/// ACCESS (section 18.1).
+pub(super) async fn access(context: &mut Compound<'_>, args: AccessArgs) -> Outcome<AccessOk> {
+    check_rights(context, args.access).await.into()
+}
+
+const READ: u32 = AccessMask::READ;
+const CHANGES: u32 = AccessMask::MODIFY | AccessMask::EXTEND | AccessMask::DELETE;
+const ALL: u32 = READ | AccessMask::LOOKUP | CHANGES | AccessMask::EXECUTE;
+
+async fn check_rights(context: &Compound<'_>, asked: u32) -> Result<AccessOk, Status> {
+    let object = context.current()?;
+    let known = asked & ALL;
+    let file = match object {
+        Object::File(file) => file,
+        Object::Node(_) => {
+            return Ok(AccessOk { supported: known, access: known & (READ | AccessMask::LOOKUP) });
+        }
+    };
+    let wanted = if file.place.access.read_only { known & !CHANGES } else { known };
+    let looked = file.look(move |fs, context, handle| {
+        let (granted, attributes) = fs.access(context, handle, AccessMask(wanted))?;
+        Ok((granted.0, attributes.kind))
+    });
+    let (granted, kind) = looked.await?;
+    // What has no meaning for this kind of object cannot be told.
+    let meaningless = match kind {
+        FileKind::Directory => AccessMask::EXECUTE,
+        _ => AccessMask::LOOKUP | AccessMask::DELETE,
+    };
+    Ok(AccessOk { supported: known & !meaningless, access: granted & known & !meaningless })
+}
+
+/// A directory of the tree, for a listing.
+pub(super) fn node_facts(node: &Node) -> Facts {
+    Facts::of_directory(node.attributes())
 }

@@ -1,6 +1,6 @@
 //! Sets of small numbers: attributes, operations, notifications (`bitmap4`).
 
-use standfast_rpc::xdr::{Decode, DecodeError, Decoder, Encode, Encoder, List};
+use standfast_rpc::xdr::{Decode, DecodeError, Decoder, Encode, Encoder};
 
 /// Most words that are read: room for attributes far beyond those that are defined.
 pub const MAX_WORDS: usize = 8;
@@ -47,9 +47,19 @@ impl Bitmap {
         Self(std::array::from_fn(|word| self.0[word] & !other.0[word]))
     }
 
+    /// What is in one of them or in both.
+    pub fn union(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|word| self.0[word] | other.0[word]))
+    }
+
     /// The numbers, ascending.
-    pub fn iter(&self) -> impl Iterator<Item = u32> {
-        (0..32 * MAX_WORDS as u32).filter(|number| self.contains(*number))
+    pub fn iter(&self) -> impl Iterator<Item = u32> + use<> {
+        let words = self.0.into_iter().enumerate();
+        words.flat_map(|(at, word)| {
+            let without_lowest = |bits: &u32| Some(bits & (bits - 1)).filter(|bits| *bits != 0);
+            let rests = std::iter::successors(Some(word).filter(|word| *word != 0), without_lowest);
+            rests.map(move |rest| 32 * at as u32 + rest.trailing_zeros())
+        })
     }
 }
 
@@ -64,7 +74,8 @@ impl FromIterator<u32> for Bitmap {
 impl Encode for Bitmap {
     fn encode(&self, encoder: &mut Encoder) {
         let words = MAX_WORDS - self.0.iter().rev().take_while(|word| **word == 0).count();
-        List::<u32, MAX_WORDS>(self.0[..words].to_vec()).encode(encoder);
+        encoder.length(words);
+        self.0[..words].iter().for_each(|word| encoder.u32(*word));
     }
 }
 

@@ -30,7 +30,9 @@ mod status;
 mod tests;
 
 pub use acl::{Ace, AceKind, Acl};
-pub use attribute_list::{Attribute, Value};
+pub use attribute_list::{
+    Attribute, ChangeAttributeType, FsLocation, FsLocations, ModeMasked, ModeUmask, SetTime, Value,
+};
 pub use attributes::{AttributeError, Fattr};
 pub use basic::*;
 pub use bitmap::{Bitmap, MAX_WORDS};

@@ -1,0 +1,72 @@
+//! What the filesystem must be asked for.
+
+use standfast_vfs::{Attributes, Context, Error, FileSystem, Handle, Limits, Space};
+
+use super::super::protocol::{Attribute, Bitmap};
+
+/// What beside the plain attributes is needed to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Needs {
+    space: bool,
+    limits: bool,
+}
+
+impl Needs {
+    /// What these attributes need.
+    pub(in super::super) fn of(wanted: &Bitmap) -> Self {
+        use Attribute as It;
+        let any = |of: &[It]| of.iter().any(|attribute| wanted.contains(*attribute as u32));
+        Self {
+            space: any(&[
+                It::FilesAvailable,
+                It::FilesFree,
+                It::FilesTotal,
+                It::SpaceAvailable,
+                It::SpaceFree,
+                It::SpaceTotal,
+            ]),
+            limits: any(&[It::MaxFileSize, It::MaxLink, It::MaxName]),
+        }
+    }
+}
+
+/// What the filesystem said about an object.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Facts {
+    pub(in super::super) attributes: Attributes,
+    pub(in super::super) space: Option<Space>,
+    pub(in super::super) limits: Option<Limits>,
+}
+
+impl Facts {
+    /// Asks for what is needed.
+    pub(in super::super) fn gather(
+        fs: &dyn FileSystem,
+        context: Context<'_>,
+        handle: &Handle,
+        needs: Needs,
+    ) -> Result<Self, Error> {
+        Self::complete(fs, context, handle, fs.attributes(context, handle)?, needs)
+    }
+
+    /// Asks for the rest of what is needed.
+    pub(in super::super) fn complete(
+        fs: &dyn FileSystem,
+        context: Context<'_>,
+        handle: &Handle,
+        attributes: Attributes,
+        needs: Needs,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            attributes,
+            space: needs.space.then(|| fs.space(context, handle)).transpose()?,
+            limits: needs.limits.then(|| fs.limits(context, handle)).transpose()?,
+        })
+    }
+
+    /// A directory of the tree that joins the exports: it has no space, and all names fit.
+    pub(in super::super) fn of_directory(attributes: Attributes) -> Self {
+        let limits = Limits { links: u32::MAX, name: 255, file_size: i64::MAX as u64 };
+        Self { attributes, space: Some(Space::default()), limits: Some(limits) }
+    }
+}
