@@ -165,6 +165,17 @@ impl Compound<'_> {
         tree.learned(export.id(), &file.handle)
     }
 
+    /// A name that another export covers stays.
+    ///
+    /// # Errors
+    /// `ACCESS`.
+    pub(super) async fn check_no_export(&mut self, at: &File, name: &[u8]) -> Result<(), Status> {
+        match self.node_of(at).await.and_then(|node| node.child(name)) {
+            Some(_) => Err(Status::Access),
+            None => Ok(()),
+        }
+    }
+
     /// Finds the directories of an export that lie on the way to other exports.
     async fn learn(&mut self, top: &Node, export: &Arc<Export>, place: &Arc<Place>) {
         let mut next = vec![(top.clone(), root_of(Arc::clone(place)))];

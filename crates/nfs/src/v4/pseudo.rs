@@ -170,6 +170,12 @@ fn later(before: Timestamp) -> Timestamp {
     now.max(Timestamp { seconds: before.seconds + 1, ..before })
 }
 
+/// The change attribute that belongs to a time.
+fn in_nanoseconds(time: Timestamp) -> u64 {
+    let seconds = u64::try_from(time.seconds).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(time.nanoseconds.into())
+}
+
 impl Node {
     fn entry(&self) -> &Entry {
         &self.tree.nodes[self.at]
@@ -264,6 +270,7 @@ impl Node {
             modified: self.tree.made,
             changed: self.tree.made,
             created: None,
+            change: in_nanoseconds(self.tree.made),
         }
     }
 }

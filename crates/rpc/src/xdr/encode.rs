@@ -111,6 +111,16 @@ impl Encoder {
         self.pad(value.len());
     }
 
+    /// Values that are encoded already.
+    pub fn append(&mut self, values: Bytes) {
+        debug_assert!(values.len().is_multiple_of(4));
+        if values.len() < SHARE_FROM {
+            self.buffer.put_slice(&values);
+        } else {
+            self.push_segment(values);
+        }
+    }
+
     /// A length. Values longer than the 4 GiB that XDR can say do not occur: messages are far
     /// shorter.
     pub fn length(&mut self, length: usize) {

@@ -28,8 +28,8 @@ pub(in super::super) struct Subject<'a> {
     pub(in super::super) fsid: FsId,
     /// The handle, if it is asked for.
     pub(in super::super) handle: &'a Bytes,
-    /// What it covers, if it is the root of a filesystem.
-    pub(in super::super) mounted_on: Option<u64>,
+    /// The file id of what it covers; its own if it covers nothing.
+    pub(in super::super) mounted_on: u64,
 }
 
 /// Encodes those of the wanted attributes that there are.
@@ -54,7 +54,7 @@ impl Subject<'_> {
             It::SupportedAttributes => supported(self.minor).encode(to),
             It::Type => FileType::from(attributes.kind).encode(to),
             It::HandleExpireType => PERSISTENT.encode(to),
-            It::Change => super::change(attributes).encode(to),
+            It::Change => attributes.change.encode(to),
             It::Size => attributes.size.encode(to),
             It::LinkSupport | It::SymlinkSupport | It::UniqueHandles => true.encode(to),
             It::NamedAttributes => false.encode(to),
@@ -87,7 +87,7 @@ impl Subject<'_> {
             It::TimeDelta => Time { seconds: 0, nanoseconds: 1 }.encode(to),
             It::MetadataTime => Time::from(attributes.changed).encode(to),
             It::ModifyTime => Time::from(attributes.modified).encode(to),
-            It::MountedOnFileId => self.mounted_on.unwrap_or(attributes.file_id).encode(to),
+            It::MountedOnFileId => self.mounted_on.encode(to),
             It::SupportedExclusiveCreate => exclusive_create(self.minor).encode(to),
             It::CharsetCapabilities => CONTAINS_NON_UTF8.encode(to),
             It::CloneBlockSize => CLONE_BLOCK_SIZE.encode(to),

@@ -14,7 +14,7 @@ use super::super::protocol::{
     AccessArgs, AccessOk, Attribute, Bitmap, Fattr, FsId, GetAttrArgs, Outcome, SetAttrArgs,
     SetAttrResult, StateId, Status,
 };
-use super::super::pseudo::{Node, PSEUDO_EXPORT};
+use super::super::pseudo::PSEUDO_EXPORT;
 use super::super::state::Access;
 
 /// GETATTR (RFC 8881 section 18.7).
@@ -28,7 +28,7 @@ async fn get(context: &Compound<'_>, wanted: &Bitmap) -> Result<Fattr, Status> {
         return Err(Status::Inval);
     }
     let facts = facts(object, wanted).await?;
-    speak_owners(context, wanted, [&facts]).await;
+    context.nfs.owners.prepare(owners_told(wanted, &facts)).await;
     Ok(context.encode(object, &facts, wanted))
 }
 
@@ -43,28 +43,28 @@ async fn facts(object: &Object, wanted: &Bitmap) -> Result<Facts, Status> {
     }
 }
 
-/// Finds out what owners and groups are called, if that will be told.
-pub(super) async fn speak_owners<'f>(
-    context: &Compound<'_>,
-    wanted: &Bitmap,
-    facts: impl IntoIterator<Item = &'f Facts>,
-) {
-    let told = [Attribute::Owner, Attribute::OwnerGroup];
-    if told.iter().any(|attribute| wanted.contains(*attribute as u32)) {
-        let ids = facts
-            .into_iter()
-            .flat_map(|it| [(Kind::User, it.attributes.uid), (Kind::Group, it.attributes.gid)]);
-        context.nfs.owners.prepare(ids).await;
-    }
+/// The owner and the group of an object, if they will be told.
+pub(super) fn owners_told(wanted: &Bitmap, facts: &Facts) -> impl Iterator<Item = (Kind, u32)> {
+    let told = |attribute: Attribute| wanted.contains(attribute as u32);
+    let user = told(Attribute::Owner).then_some((Kind::User, facts.attributes.uid));
+    let group = told(Attribute::OwnerGroup).then_some((Kind::Group, facts.attributes.gid));
+    user.into_iter().chain(group)
 }
 
 impl Compound<'_> {
     /// Encodes attributes of an object.
-    pub(in super::super) fn encode(
+    fn encode(&self, object: &Object, facts: &Facts, wanted: &Bitmap) -> Fattr {
+        self.encode_entry(object, facts, wanted, facts.attributes.file_id)
+    }
+
+    /// The same for an entry of a directory, which has this file id for it: it differs where
+    /// something is mounted.
+    pub(super) fn encode_entry(
         &self,
         object: &Object,
         facts: &Facts,
         wanted: &Bitmap,
+        entry: u64,
     ) -> Fattr {
         let codec = self.nfs.service.handles();
         let is_told = wanted.contains(Attribute::FileHandle as u32);
@@ -73,6 +73,7 @@ impl Compound<'_> {
             Object::File(file) => self.place_of(file, facts),
             Object::Node(_) => (fsid(PSEUDO_EXPORT, 0), None),
         };
+        let mounted_on = mounted_on.unwrap_or(entry);
         let subject =
             Subject { nfs: self.nfs, minor: self.minor, facts, fsid, handle: &handle, mounted_on };
         encode(&subject, wanted)
@@ -218,9 +219,4 @@ async fn check_rights(context: &Compound<'_>, asked: u32) -> Result<AccessOk, St
         _ => AccessMask::LOOKUP | AccessMask::DELETE,
     };
     Ok(AccessOk { supported: known & !meaningless, access: granted & known & !meaningless })
-}
-
-/// A directory of the tree, for a listing.
-pub(super) fn node_facts(node: &Node) -> Facts {
-    Facts::of_directory(node.attributes())
 }
