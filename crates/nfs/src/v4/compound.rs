@@ -72,22 +72,21 @@ pub(super) async fn run(nfs: &Nfs4, call: &Call) -> Reply {
         Status::Resource
     } else {
         let mut context = Compound::new(nfs, call, args.minor, args.count);
-        match run_all(&mut context, &args, &mut writer).await {
-            Ran::Replay(reply) => return reply,
+        let reply = match run_all(&mut context, &args, &mut writer).await {
+            Ran::Replay(reply) => reply,
             Ran::Ended(status) => {
                 writer.end(status);
-                let kept = || writer.encoder.copy_from(writer.start);
-                session::finish(&mut context, kept);
-                return match context.take_pending().durable().await {
-                    Ok(()) => writer.into_reply(),
-                    Err(stopped) => {
-                        tracing::error!(error = %stopped, client = %call.peer.address,
-                            "no reply is sent");
-                        Reply::None
-                    }
-                };
+                session::finish(&mut context, || writer.encoder.copy_from(writer.start));
+                writer.into_reply()
             }
-        }
+        };
+        return match context.take_pending().durable().await {
+            Ok(()) => reply,
+            Err(stopped) => {
+                tracing::error!(error = %stopped, client = %call.peer.address, "no reply is sent");
+                Reply::None
+            }
+        };
     };
     writer.end(status);
     writer.into_reply()

@@ -92,7 +92,7 @@ impl<'a> Compound<'a> {
 
     /// Makes the reply wait for all that happened so far, whoever did it: it may show that.
     pub(super) fn wait_for_all(&mut self) {
-        self.pending.join(self.nfs.keeper.barrier());
+        self.pending.get_mut().join(self.nfs.keeper.barrier());
     }
 
     /// What the reply waits for, so far.

@@ -270,6 +270,7 @@ impl Node {
             modified: self.tree.made,
             changed: self.tree.made,
             created: None,
+            removed: false,
             change: in_nanoseconds(self.tree.made),
         }
     }

@@ -25,9 +25,6 @@ pub(in super::super) struct Wishes {
     pub(in super::super) masked_mode: Option<(u32, u32)>,
 }
 
-/// Why it cannot be set.
-pub(in super::super) type SetError = Status;
-
 /// Reads what a client wants to be set.
 ///
 /// # Errors
@@ -37,7 +34,7 @@ pub(in super::super) async fn read_wishes(
     nfs: &Nfs4,
     minor: u32,
     attributes: &Fattr,
-) -> Result<Wishes, SetError> {
+) -> Result<Wishes, Status> {
     let mask = attributes.mask;
     if !mask.difference(&supported(minor)).is_empty() {
         return Err(Status::AttrNotSupp);

@@ -5,7 +5,7 @@ mod encode;
 mod facts;
 mod supported;
 
-pub(super) use decode::{SetError, Wishes, read_wishes};
+pub(super) use decode::{Wishes, read_wishes};
 pub(super) use encode::{Subject, encode};
 pub(super) use facts::{Facts, Needs};
-pub(super) use supported::{exclusive_create, readable, supported, writable, write_only};
+pub(super) use supported::{supported, write_only};
