@@ -8,4 +8,4 @@ mod supported;
 pub(super) use decode::{Wishes, read_wishes};
 pub(super) use encode::{Subject, encode};
 pub(super) use facts::{Facts, Needs};
-pub(super) use supported::{supported, write_only};
+pub(super) use supported::{exclusive_create, supported, write_only};

@@ -1,8 +1,49 @@
-//! Delegations that go back: DELEGRETURN and DELEGPURGE.
+//! Delegations: how OPEN gives them, DELEGRETURN and DELEGPURGE.
+
+use standfast_rpc::xdr::Opaque;
 
 use super::super::context::Compound;
-use super::super::protocol::{StateId, Status};
+use super::super::protocol::{
+    Ace, AceKind, Delegation, ReadDelegation, SpaceLimit, StateId, Status, WhyNoDelegation,
+    WriteDelegation, share_access,
+};
+use super::super::state::Opened;
 use super::plain;
+
+/// Gives a delegation along with an open, if that helps and a callback would reach the client.
+/// `wish` is one of `OPEN4_SHARE_ACCESS_WANT_*`; who has one hears why there is none.
+pub(super) fn offer(
+    context: &mut Compound<'_>,
+    client: u64,
+    wish: u32,
+    opened: &Opened,
+) -> Delegation {
+    let none = |why| match wish {
+        0 => Delegation::None,
+        _ => Delegation::NoneExplained(why),
+    };
+    match wish {
+        share_access::WANT_NONE => return none(WhyNoDelegation::NotWanted),
+        share_access::WANT_CANCEL => return none(WhyNoDelegation::Cancelled),
+        _ if !context.nfs.keeper.reaches(client) => {
+            return none(WhyNoDelegation::Resource(false));
+        }
+        _ => {}
+    }
+    let Some(given) = context.state(|state, now| state.delegate(&opened.stateid, now)) else {
+        return none(WhyNoDelegation::Contention(false));
+    };
+    // Nobody but the opener is let in without asking the server.
+    let permissions = Ace { kind: AceKind::Allow, flags: 0, mask: 0, who: Opaque::default() };
+    let (stateid, recall) = (given.stateid, false);
+    match given.write {
+        false => Delegation::Read(ReadDelegation { stateid, recall, permissions }),
+        true => {
+            let limit = SpaceLimit::Size(u64::MAX);
+            Delegation::Write(WriteDelegation { stateid, recall, limit, permissions })
+        }
+    }
+}
 
 /// DELEGRETURN (RFC 8881 section 18.6).
 pub(super) async fn deleg_return(context: &mut Compound<'_>, id: StateId) -> Status {

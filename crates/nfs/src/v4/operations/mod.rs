@@ -4,6 +4,7 @@ mod attributes;
 mod client;
 mod close;
 mod copy;
+mod creation;
 mod data;
 mod delegations;
 mod directory;

@@ -8,7 +8,7 @@ use standfast_vfs::Handle;
 use crate::locks::FileKey;
 
 use super::super::protocol::{
-    CallbackClient, CallbackSecurity, ChannelAttributes, OwnerName, SessionId, Verifier,
+    CallbackClient, CallbackSecurity, ChannelAttributes, OpenOk, OwnerName, SessionId, Verifier,
 };
 
 /// Longest reply that is kept.
@@ -197,6 +197,14 @@ xdr_struct! {
         pub handle: Opaque<{ Handle::MAX_BYTES }>,
     }
 
+    /// What is kept of an OPEN of minor version 0 for a retransmission.
+    pub struct KeptOpen {
+        /// The result.
+        pub ok: OpenOk,
+        /// The file, which becomes the current one.
+        pub file: FileRecord,
+    }
+
     /// An open.
     pub struct OpenRecord {
         /// Its number.
@@ -361,7 +369,7 @@ impl From<&FileKey> for FileRecord {
 
 impl FileRecord {
     /// The file; `None` never happens for what was made from one.
-    pub(super) fn key(&self) -> Option<FileKey> {
+    pub fn key(&self) -> Option<FileKey> {
         let handle = Handle::new(self.filesystem, self.kind, &self.handle)?;
         Some(FileKey { export: self.export, handle })
     }

@@ -67,9 +67,9 @@ use crate::locks::{FileKey, LockLimits, LockTable};
 
 pub use change::{
     Base, CallbackTarget, Change, ClientRecord, CreateSessionReply, DelegationRecord, FileRecord,
-    Format, IntentRecord, Kept, LockStateRecord, LockedRecord, OpenRecord, OwnerKind, OwnerRecord,
-    OwnerReply, PendingCallback, Principal, ReplyRecord, Revocation, RevokedRecord, SessionRecord,
-    Together, UnlockedRecord,
+    Format, IntentRecord, Kept, KeptOpen, LockStateRecord, LockedRecord, OpenRecord, OwnerKind,
+    OwnerRecord, OwnerReply, PendingCallback, Principal, ReplyRecord, Revocation, RevokedRecord,
+    SessionRecord, Together, UnlockedRecord,
 };
 pub use clients::{ExchangeId, Exchanged};
 pub use delegations::Delegated;

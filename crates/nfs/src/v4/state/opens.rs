@@ -61,11 +61,7 @@ impl<H: Holder> State<H> {
         if !(1..=3).contains(&access) || deny > 3 {
             return Err(Status::Inval);
         }
-        let record = &self.clients.get(&client).ok_or(Status::StaleClientId)?.record;
-        if !record.confirmed {
-            return Err(Status::StaleClientId);
-        }
-        self.check_reclaim(client, reclaim, now)?;
+        self.may_open(client, reclaim, now)?;
         self.recall_for(&file, Some(client), access & 2 != 0 || deny & 1 != 0, now)?;
         let known = self.find_owner(client, OwnerKind::Open, owner);
         let open = known.and_then(|known| self.find_open(known, &file));
@@ -100,6 +96,23 @@ impl<H: Holder> State<H> {
         self.renew(client, now);
         let confirm = self.owners.get(&owner).is_some_and(|owner| !owner.record.confirmed);
         Ok(Opened { stateid: self.state_id(id), confirm })
+    }
+
+    /// Whether a client may open anything now, before a file is made for it.
+    ///
+    /// # Errors
+    /// `STALE_CLIENTID`, `GRACE`, `NO_GRACE`, `RECLAIM_BAD`.
+    pub fn may_open(&self, client: u64, reclaim: bool, now: Instant) -> Result<(), Status> {
+        let known = self.clients.get(&client).filter(|client| client.record.confirmed);
+        known.ok_or(Status::StaleClientId)?;
+        self.check_reclaim(client, reclaim, now)
+    }
+
+    /// Whether anybody has a file open, or holds a delegation of it.
+    pub fn is_open(&self, file: &FileKey) -> bool {
+        let states = self.files.get(file).into_iter().flatten();
+        let mut kinds = states.filter_map(|id| self.states.get(id)).map(|entry| entry.kind);
+        kinds.any(|kind| matches!(kind, Kind::Open { .. } | Kind::Delegation { .. }))
     }
 
     /// Sets the share reservation of an open. Those of silent clients give way, if nobody else's
