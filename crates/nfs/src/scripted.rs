@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use standfast_vfs::{
-    AccessMask, AclKind, Attributes, Changed, Context, CreateHow, CreateKind, Deferred,
-    DirectoryEntry, Error, ExtendedAttributes, FileSystem, Found, Handle, KeptFiles, Limits,
-    Listing, OpenFiles, PosixAcl, PosixFileSystem, Read, Renamed, Result, SetAttributes, SetHow,
-    Space, Stability, Timestamp,
+    AccessMask, AclKind, Advice, Attributes, Changed, Content, Context, CreateHow, CreateKind,
+    Deferred, DirectoryEntry, Error, ExtendedAttributes, FileSystem, Found, Handle, KeptFiles,
+    Limits, Listing, OpenFiles, PosixAcl, PosixFileSystem, Quota, Ranges, Read, Renamed, Result,
+    SetAttributes, SetHow, Space, Stability, Timestamp,
 };
 
 /// How long a test waits for what must come.
@@ -125,6 +125,7 @@ impl FileSystem for Scripted {
             sink: &mut dyn FnMut(DirectoryEntry) -> bool
         ) -> Result<Listing>;
         fn space(context: Context<'_>, handle: &Handle) -> Result<Space>;
+        fn quota(context: Context<'_>, handle: &Handle) -> Result<Option<Quota>>;
         fn limits(context: Context<'_>, handle: &Handle) -> Result<Limits>;
         fn lost_writes() -> u64;
         fn sweep(now: Instant);
@@ -147,6 +148,29 @@ impl ExtendedAttributes for Scripted {
         fn remove_extended_attribute(
             context: Context<'_>, handle: &Handle, name: &[u8]
         ) -> Changed<()>;
+    }
+}
+
+impl Ranges for Scripted {
+    ask_the_inner_one! {
+        fn seek(
+            context: Context<'_>, handle: &Handle, offset: u64, what: Content
+        ) -> Result<Option<u64>>;
+        fn allocate(
+            context: Context<'_>, handle: &Handle, offset: u64, length: u64
+        ) -> Changed<()>;
+        fn deallocate(
+            context: Context<'_>, handle: &Handle, offset: u64, length: u64
+        ) -> Changed<()>;
+        fn clone_range(
+            context: Context<'_>, from: (&Handle, u64), to: (&Handle, u64), length: u64
+        ) -> Changed<()>;
+        fn copy_range(
+            context: Context<'_>, from: (&Handle, u64), to: (&Handle, u64), length: u64
+        ) -> Changed<u64>;
+        fn advise(
+            context: Context<'_>, handle: &Handle, offset: u64, length: u64, advice: Advice
+        ) -> Result<()>;
     }
 }
 

@@ -2,11 +2,11 @@
 
 use crate::{
     Attributes, ChangeTime, Context, Deferred, DeviceNumber, ExtendedAttributes, Handle, KeptFiles,
-    Result, SetAttributes, Timestamp,
+    Ranges, Result, SetAttributes, Timestamp,
 };
 
-/// What may be done with an object: a set of bits, those of `ACCESS` (RFC 1813 section 3.3.4, RFC 8276
-/// section 8.5).
+/// What may be done with an object: a set of bits, those of `ACCESS` (RFC 1813 section 3.3.4,
+/// RFC 8276 section 8.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AccessMask(pub u32);
 
@@ -163,6 +163,17 @@ pub struct Space {
     pub available_files: u64,
 }
 
+/// How much more a caller may use, in bytes; what nothing limits is `u64::MAX`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Before it is refused.
+    pub hard: u64,
+    /// Before it is warned of.
+    pub soft: u64,
+    /// What is used already.
+    pub used: u64,
+}
+
 /// Limits of a filesystem (`pathconf(3)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -186,7 +197,7 @@ pub struct Limits {
 /// attributes), with the exception of unstable writes. With [`Context::deferred`] they return as
 /// soon as it is done and seen by others, and it is stable, and their result true, only after
 /// [`FileSystem::make_stable`] said so: nothing that follows from it may be told before.
-pub trait FileSystem: ExtendedAttributes + KeptFiles + Send + Sync + 'static {
+pub trait FileSystem: ExtendedAttributes + KeptFiles + Ranges + Send + Sync + 'static {
     /// The root directory.
     fn root(&self) -> Handle;
 
@@ -314,6 +325,10 @@ pub trait FileSystem: ExtendedAttributes + KeptFiles + Send + Sync + 'static {
 
     /// Space of the filesystem that holds `handle`.
     fn space(&self, context: Context<'_>, handle: &Handle) -> Result<Space>;
+
+    /// The quota of the caller on the filesystem that holds `handle`: of the user or the group,
+    /// whichever leaves less. `None`: nothing counts there.
+    fn quota(&self, context: Context<'_>, handle: &Handle) -> Result<Option<Quota>>;
 
     /// Limits of the filesystem that holds `handle`.
     fn limits(&self, context: Context<'_>, handle: &Handle) -> Result<Limits>;

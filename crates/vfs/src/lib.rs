@@ -13,6 +13,7 @@ mod file_system;
 mod handle;
 mod kept_files;
 mod posix;
+mod ranges;
 
 pub use attributes::{
     Attributes, ChangeTime, DeviceNumber, FileKind, SetAttributes, SetTime, Timestamp,
@@ -23,11 +24,12 @@ pub use error::Error;
 pub use extended::{AclEntry, AclKind, AclTag, ExtendedAttributes, PosixAcl, SetHow};
 pub use file_system::{
     AccessMask, Changed, CreateHow, CreateKind, DirectoryEntry, FileSystem, Found, Limits, Listing,
-    Read, Renamed, Space, Stability,
+    Quota, Read, Renamed, Space, Stability,
 };
 pub use handle::Handle;
 pub use kept_files::{KeptFiles, OpenFiles};
 pub use posix::{IdentityScope, OpenError, Options, PosixFileSystem, can_switch_identity};
+pub use ranges::{Advice, Content, Ranges};
 
 /// The result of a filesystem operation.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -11,9 +11,10 @@ use super::access::may_write;
 use super::flush::settle;
 use super::identity::{as_caller, as_process, is_process};
 use super::node::{Node, require_regular};
+use super::syscall::{self, DiskQuota, QuotaOf};
 use crate::{
-    Attributes, Caller, ChangeTime, Changed, Context, Error, FileKind, Handle, Limits, Result,
-    SetAttributes, SetTime, Space, Timestamp, Wait,
+    Attributes, Caller, ChangeTime, Changed, Context, Error, FileKind, Handle, Limits, Quota,
+    Result, SetAttributes, SetTime, Space, Timestamp, Wait,
 };
 
 impl PosixFileSystem {
@@ -131,6 +132,15 @@ impl PosixFileSystem {
         })
     }
 
+    pub(super) fn do_quota(&self, context: Context<'_>, handle: &Handle) -> Result<Option<Quota>> {
+        let node = self.waited_node(context, handle)?;
+        let of = [QuotaOf::User(context.caller.uid), QuotaOf::Group(context.caller.gid)];
+        // Most filesystems count nothing, which is an error of many names.
+        let quotas = of.map(|of| as_process(|| Ok(syscall::quota(node.fd(), of)?)).ok());
+        let left = quotas.iter().flatten().map(left);
+        Ok(left.min_by_key(|quota| quota.hard))
+    }
+
     pub(super) fn do_limits(&self, context: Context<'_>, handle: &Handle) -> Result<Limits> {
         let (node, statvfs) = self.statvfs(context, handle)?;
         Ok(Limits {
@@ -152,6 +162,15 @@ impl PosixFileSystem {
         let statvfs = as_process(|| Ok(rustix::fs::fstatvfs(node.fd())?))?;
         Ok((node, statvfs))
     }
+}
+
+/// What a quota leaves.
+fn left(quota: &DiskQuota) -> Quota {
+    let left = |limit: u64| match limit {
+        0 => u64::MAX,
+        kibibytes => kibibytes.saturating_mul(1024).saturating_sub(quota.used),
+    };
+    Quota { hard: left(quota.hard_limit), soft: left(quota.soft_limit), used: quota.used }
 }
 
 fn set_owner(node: &Node, set: &SetAttributes) -> Result<()> {

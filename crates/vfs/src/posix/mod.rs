@@ -19,6 +19,7 @@ mod name;
 mod names;
 mod node;
 mod open;
+mod ranges;
 mod syscall;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -40,7 +41,7 @@ pub use open::{OpenError, Options};
 
 use crate::{
     AccessMask, Attributes, Changed, Context, CreateHow, CreateKind, Deferred, DirectoryEntry,
-    Error, FileKind, FileSystem, Found, Handle, KeptFiles, Limits, Listing, OpenFiles, Read,
+    Error, FileKind, FileSystem, Found, Handle, KeptFiles, Limits, Listing, OpenFiles, Quota, Read,
     Renamed, Result, SetAttributes, Space, Stability, Timestamp, Wait,
 };
 
@@ -359,6 +360,11 @@ impl FileSystem for PosixFileSystem {
     fn space(&self, context: Context<'_>, handle: &Handle) -> Result<Space> {
         let _scope = IdentityScope::enter();
         self.do_space(context, handle)
+    }
+
+    fn quota(&self, context: Context<'_>, handle: &Handle) -> Result<Option<Quota>> {
+        let _scope = IdentityScope::enter();
+        self.do_quota(context, handle)
     }
 
     fn limits(&self, context: Context<'_>, handle: &Handle) -> Result<Limits> {

@@ -212,3 +212,75 @@ pub(super) fn xfs_uuid(fd: BorrowedFd<'_>) -> Result<[u8; 16]> {
     check(result.into())?;
     Ok(geometry.uuid)
 }
+
+/// `struct file_clone_range` of `linux/fs.h`.
+#[repr(C)]
+struct CloneRange {
+    source: i64,
+    source_offset: u64,
+    length: u64,
+    target_offset: u64,
+}
+
+/// `FICLONERANGE`: `_IOW(0x94, 13, struct file_clone_range)`.
+const FICLONERANGE: libc::Ioctl =
+    (1 << 30) | ((size_of::<CloneRange>() as libc::Ioctl) << 16) | (0x94 << 8) | 13;
+
+/// `ioctl_ficlonerange(2)`; a length of zero is all to the end of the source.
+pub(super) fn clone_range(
+    source: BorrowedFd<'_>,
+    source_offset: u64,
+    length: u64,
+    target: BorrowedFd<'_>,
+    target_offset: u64,
+) -> Result<()> {
+    let range =
+        CloneRange { source: source.as_raw_fd().into(), source_offset, length, target_offset };
+    // SAFETY: the request's number carries the size of the structure that the kernel reads.
+    let result = unsafe { libc::ioctl(target.as_raw_fd(), FICLONERANGE, &raw const range) };
+    check(result.into()).map(drop)
+}
+
+/// `struct if_dqblk` of `linux/quota.h`.
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct DiskQuota {
+    /// In units of 1024 bytes; zero: no limit.
+    pub(super) hard_limit: u64,
+    /// As the hard one.
+    pub(super) soft_limit: u64,
+    /// In bytes.
+    pub(super) used: u64,
+    inodes: [u64; 3],
+    times: [u64; 2],
+    valid: u32,
+}
+
+/// Whose quota.
+#[derive(Clone, Copy)]
+pub(super) enum QuotaOf {
+    User(u32),
+    Group(u32),
+}
+
+/// `quotactl_fd(2)` with `Q_GETQUOTA`, on the filesystem of `fd`.
+pub(super) fn quota(fd: BorrowedFd<'_>, of: QuotaOf) -> Result<DiskQuota> {
+    const Q_GETQUOTA: libc::c_int = 0x80_0007;
+    let (kind, id) = match of {
+        QuotaOf::User(id) => (0, id),
+        QuotaOf::Group(id) => (1, id),
+    };
+    let mut quota = DiskQuota::default();
+    // SAFETY: the structure is the one that this command fills, and lives across the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_quotactl_fd,
+            fd.as_raw_fd(),
+            (Q_GETQUOTA << 8) | kind,
+            id,
+            &raw mut quota,
+        )
+    };
+    check(result)?;
+    Ok(quota)
+}

@@ -15,3 +15,4 @@ mod images;
 mod kept;
 mod names;
 mod power_cuts;
+mod ranges;
