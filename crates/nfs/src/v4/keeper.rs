@@ -222,10 +222,11 @@ impl Keeper {
         Connection(channel.id())
     }
 
-    /// A connection ended.
-    pub fn connection_closed(&self, connection: Connection) {
-        let ((), pending) = self.with(|state, _| state.connection_closed(connection));
+    /// A connection ended; gives the clients whose callbacks used it.
+    pub fn connection_closed(&self, connection: Connection) -> Vec<u64> {
+        let (clients, pending) = self.with(|state, _| state.connection_closed(connection));
         debug_assert!(pending.is_none());
+        clients
     }
 
     /// How a client is called back may have changed: see [`Callbacks::changed`].

@@ -1,6 +1,7 @@
 //! NFS version 4: minor versions 0 (RFC 7530), 1 (RFC 8881) and 2 (RFC 7862).
 
 mod attributes;
+pub mod callbacks;
 mod compound;
 mod context;
 pub mod keeper;

@@ -14,7 +14,7 @@ mod running;
 mod table;
 
 pub use lookup::{LookupError, port_at, port_of};
-pub use netid::Netid;
+pub use netid::{Netid, from_universal};
 pub use program::Rpcbind;
 pub use publish::{Mode, Publication, PublishError};
 pub use running::RunningRpcbind;

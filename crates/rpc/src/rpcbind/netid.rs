@@ -66,7 +66,7 @@ pub(super) fn to_universal(address: SocketAddr) -> String {
 }
 
 /// Reads a universal address.
-pub(super) fn from_universal(text: &[u8]) -> Option<SocketAddr> {
+pub fn from_universal(text: &[u8]) -> Option<SocketAddr> {
     let mut parts = std::str::from_utf8(text).ok()?.rsplitn(3, '.');
     let low = parts.next()?.parse().ok()?;
     let high = parts.next()?.parse().ok()?;

@@ -289,11 +289,15 @@ impl<H: Holder> State<H> {
         self.clients.get(&client).into_iter().flat_map(|client| &client.sessions)
     }
 
-    /// A connection ended.
-    pub fn connection_closed(&mut self, connection: Connection) {
+    /// A connection ended; gives the clients whose callbacks used it.
+    pub fn connection_closed(&mut self, connection: Connection) -> Vec<u64> {
+        let mut clients = Vec::new();
         for session in self.sessions.values_mut() {
             session.fore.remove(&connection);
-            session.back.remove(&connection);
+            if session.back.remove(&connection) {
+                clients.push(session.record.client);
+            }
         }
+        clients
     }
 }
