@@ -178,6 +178,7 @@ impl KeptFiles for Scripted {
     ask_the_inner_one! {
         fn keep_open_files(files: Arc<dyn OpenFiles>);
         fn confirm_open(context: Context<'_>, file: &Handle) -> Result<Attributes>;
+        fn is_kept(file: &Handle) -> bool;
         fn release(file: &Handle) -> Result<()>;
         fn kept_files() -> Result<Vec<Handle>>;
     }

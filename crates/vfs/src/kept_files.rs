@@ -46,6 +46,9 @@ pub trait KeptFiles {
     /// [`crate::Error::Stale`]: it was removed before it was noted.
     fn confirm_open(&self, context: Context<'_>, file: &Handle) -> Result<Attributes>;
 
+    /// Whether there is anything to [release](KeptFiles::release) of a file. Never waits.
+    fn is_kept(&self, file: &Handle) -> bool;
+
     /// Lets a file go that was kept, unless it is open. Without effect on any other.
     fn release(&self, file: &Handle) -> Result<()>;
 

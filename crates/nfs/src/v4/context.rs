@@ -26,8 +26,6 @@ pub(super) struct InSession {
     pub(super) max_reply: usize,
     /// The largest reply that is kept, in bytes, with its RPC header.
     pub(super) max_kept: usize,
-    /// Operations of a COMPOUND.
-    pub(super) max_operations: u32,
 }
 
 /// One COMPOUND under way.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use standfast_rpc::{Call, CallChannel};
 
+use super::kept_files::Closings;
 use super::state::{Action, Change, Connection, Effects, State};
 use crate::holder::ServiceHolder;
 
@@ -156,12 +157,19 @@ pub struct Keeper {
     state: Mutex<ServiceState>,
     log: Arc<dyn Log>,
     callbacks: OnceLock<Arc<dyn Callbacks>>,
+    closings: OnceLock<Closings>,
 }
 
 impl Keeper {
     /// Keeps `state`, whose changes so far are in `log`.
     pub fn new(state: ServiceState, log: Arc<dyn Log>) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(state), log, callbacks: OnceLock::new() })
+        let (callbacks, closings) = Default::default();
+        Arc::new(Self { state: Mutex::new(state), log, callbacks, closings })
+    }
+
+    /// Says whose files are let go when nobody has them open any more, once.
+    pub(super) fn set_closings(&self, closings: Closings) {
+        let _ = self.closings.set(closings);
     }
 
     /// Says who sends callbacks, once. Those before that are not sent.
@@ -194,7 +202,8 @@ impl Keeper {
         if effects.is_empty() {
             return (result, Pending::none());
         }
-        let Effects { changes, actions, .. } = effects;
+        let Effects { changes, actions, mut closed, .. } = effects;
+        closed.retain(|file| !state.is_open(file));
         let ticket = if changes.is_empty() {
             Ticket::done()
         } else {
@@ -203,6 +212,9 @@ impl Keeper {
         drop(state);
         if let Some(callbacks) = self.callbacks.get().filter(|_| !actions.is_empty()) {
             callbacks.send(actions, self.log.barrier());
+        }
+        if let Some(closings) = self.closings.get().filter(|_| !closed.is_empty()) {
+            closings.closed(closed, || self.log.barrier());
         }
         (result, Pending(ticket))
     }

@@ -5,6 +5,7 @@ pub mod callbacks;
 mod compound;
 mod context;
 pub mod keeper;
+pub mod kept_files;
 mod navigation;
 mod object;
 mod operations;
@@ -24,6 +25,7 @@ use standfast_rpc::{Call, CallFuture, Program, Reply};
 use crate::handles::HandleCodec;
 use crate::service::Service;
 use keeper::Keeper;
+use kept_files::Closings;
 use owner_names::OwnerNames;
 use protocol::{OwnerName, PROGRAM, VERSION};
 
@@ -67,6 +69,7 @@ impl Nfs4 {
     /// NFSv4 over `service`, with the state that `keeper` keeps.
     pub fn new(service: Arc<Service>, keeper: Arc<Keeper>) -> Self {
         let identity = ServerIdentity::new(service.handles(), "");
+        keeper.set_closings(Closings(Arc::clone(&service)));
         Self { service, keeper, identity, owners: Arc::default() }
     }
 

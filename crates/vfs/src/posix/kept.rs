@@ -166,10 +166,11 @@ impl PosixFileSystem {
         context: Context<'_>,
         file: &Handle,
     ) -> Result<Attributes> {
-        if context.wait == Wait::Never {
-            return Err(Error::WouldBlock);
-        }
-        let _not_while_it_loses_a_name = self.openings[stripe(file, STRIPES)].lock();
+        let step = &self.openings[stripe(file, STRIPES)];
+        let _not_while_it_loses_a_name = match context.wait {
+            Wait::Never => step.try_lock().ok_or(Error::WouldBlock)?,
+            Wait::Allowed => step.lock(),
+        };
         let (node, attributes) = self.node_with_attributes(context.wait, file)?;
         let gone = attributes.removed && !node.filesystem.kept.contains(file);
         if gone { Err(Error::Stale) } else { Ok(attributes) }

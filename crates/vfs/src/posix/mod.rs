@@ -391,6 +391,11 @@ impl KeptFiles for PosixFileSystem {
         self.do_confirm_open(context, file)
     }
 
+    fn is_kept(&self, file: &Handle) -> bool {
+        let filesystem = self.mounts.with_id(file.filesystem());
+        filesystem.is_ok_and(|filesystem| filesystem.kept.contains(file))
+    }
+
     fn release(&self, file: &Handle) -> Result<()> {
         let _scope = IdentityScope::enter();
         self.do_release(file)

@@ -97,7 +97,6 @@ pub(in super::super) async fn sequence(
             keep_reply: args.cache_this,
             max_reply: fore.max_response as usize,
             max_kept: fore.max_response_cached as usize,
-            max_operations: fore.max_operations,
         };
         Ok((session, state.sequence(&args, id, now)?))
     })?;

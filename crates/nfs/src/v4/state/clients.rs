@@ -145,6 +145,7 @@ impl<H: Holder> State<H> {
         self.effects.keep_others(freed);
         self.commit(Change::ClientRemoved(id), now);
         files.iter().for_each(|file| self.notify_waiters(file));
+        self.effects.closed.extend(files);
     }
 
     /// Makes sure that one more client fits: if need be, the one is forgotten that has been silent

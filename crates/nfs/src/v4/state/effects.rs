@@ -38,11 +38,14 @@ pub struct Effects<H: Holder> {
     pub others: Vec<LockChange<FileKey, H>>,
     /// Callbacks to send, once the changes are durable.
     pub actions: Vec<Action>,
+    /// Files that lost an open or a delegation.
+    pub closed: Vec<FileKey>,
 }
 
 impl<H: Holder> Default for Effects<H> {
     fn default() -> Self {
-        Self { changes: Vec::new(), others: Vec::new(), actions: Vec::new() }
+        let (changes, others, actions, closed) = Default::default();
+        Self { changes, others, actions, closed }
     }
 }
 

@@ -369,6 +369,9 @@ impl<H: Holder> State<H> {
     pub(super) fn free(&mut self, id: u64) {
         let Some(entry) = self.states.get(&id) else { return };
         let file = entry.file;
+        if matches!(entry.kind, Kind::Open { .. } | Kind::Delegation { .. }) {
+            self.effects.closed.push(file);
+        }
         let Some(holder) = entry.kind.owner().and_then(|owner| self.holder(owner)) else { return };
         let changes = match entry.kind {
             Kind::Open { .. } => self.locks.unshare(file, &holder),
