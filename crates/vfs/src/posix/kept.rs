@@ -61,7 +61,7 @@ impl Kept {
         held
     }
 
-    fn contains(&self, file: &Handle) -> bool {
+    pub(super) fn contains(&self, file: &Handle) -> bool {
         self.files.lock().contains_key(file)
     }
 }
