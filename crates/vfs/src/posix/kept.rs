@@ -62,7 +62,7 @@ impl Kept {
     }
 
     pub(super) fn contains(&self, file: &Handle) -> bool {
-        self.files.lock().contains_key(file)
+        self.count.load(Ordering::SeqCst) > 0 && self.files.lock().contains_key(file)
     }
 }
 

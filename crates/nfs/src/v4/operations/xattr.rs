@@ -1,38 +1,156 @@
 //! Extended attributes (RFC 8276): GETXATTR, SETXATTR, LISTXATTRS and REMOVEXATTR.
 
+use rustix::io::Errno;
+use standfast_rpc::xdr::{List, Opaque};
+use standfast_vfs::{Changed, Error, SetHow};
+
 use super::super::context::Compound;
+use super::super::object::File;
 use super::super::protocol::{
-    ChangeInfo, Component, ListXattrsArgs, ListXattrsOk, Outcome, SetXattrArgs, Status, XattrValue,
+    ChangeInfo, Component, ListXattrsArgs, ListXattrsOk, Outcome, SetXattrArgs, SetXattrHow,
+    Status, XattrValue,
 };
+use super::names::change_info;
 
-/// Get an extended attribute.
-pub(super) async fn get_xattr(
-    _context: &mut Compound<'_>,
-    _args: Component,
-) -> Outcome<XattrValue> {
-    Outcome::Fail(Status::NotSupp)
+/// GETXATTR (RFC 8276 section 8.4.1).
+pub(super) async fn get_xattr(context: &mut Compound<'_>, name: Component) -> Outcome<XattrValue> {
+    get(context, name).await.into()
 }
 
-/// Set an extended attribute.
+async fn get(context: &Compound<'_>, name: Component) -> Result<XattrValue, Status> {
+    check_name(&name)?;
+    let file = context.file()?;
+    let looked = file.run(move |fs, context, file| Ok(fs.extended_attribute(context, file, &name)));
+    let value = looked.await?.map_err(|error| status(file, &error))?;
+    Ok(Opaque(value.into()))
+}
+
+/// SETXATTR (section 8.4.2).
 pub(super) async fn set_xattr(
-    _context: &mut Compound<'_>,
-    _args: SetXattrArgs,
+    context: &mut Compound<'_>,
+    args: SetXattrArgs,
 ) -> Outcome<ChangeInfo> {
-    Outcome::Fail(Status::NotSupp)
+    set(context, args).await.into()
 }
 
-/// List extended attributes.
-pub(super) async fn list_xattrs(
-    _context: &mut Compound<'_>,
-    _args: ListXattrsArgs,
-) -> Outcome<ListXattrsOk> {
-    Outcome::Fail(Status::NotSupp)
+async fn set(context: &Compound<'_>, args: SetXattrArgs) -> Result<ChangeInfo, Status> {
+    check_name(&args.name)?;
+    let file = context.file_to_change()?;
+    let how = match args.how {
+        SetXattrHow::Either => SetHow::Either,
+        SetXattrHow::Create => SetHow::Create,
+        SetXattrHow::Replace => SetHow::Replace,
+    };
+    let changed = file.change(move |fs, context, file| {
+        fs.set_extended_attribute(context, file, &args.name, &args.value, how)
+    });
+    changed_file(file, changed.await?)
 }
 
-/// Remove an extended attribute.
+/// REMOVEXATTR (section 8.4.4).
 pub(super) async fn remove_xattr(
-    _context: &mut Compound<'_>,
-    _args: Component,
+    context: &mut Compound<'_>,
+    name: Component,
 ) -> Outcome<ChangeInfo> {
-    Outcome::Fail(Status::NotSupp)
+    remove(context, name).await.into()
+}
+
+async fn remove(context: &Compound<'_>, name: Component) -> Result<ChangeInfo, Status> {
+    check_name(&name)?;
+    let file = context.file_to_change()?;
+    let changed =
+        file.change(move |fs, context, file| fs.remove_extended_attribute(context, file, &name));
+    changed_file(file, changed.await?)
+}
+
+/// What the result of LISTXATTRS holds beside the names: cookie, their count, end.
+const LIST_OVERHEAD: usize = 16;
+/// And before that: number of the operation, status.
+const RESULT_OVERHEAD: usize = 8;
+
+/// LISTXATTRS (section 8.4.3). The cookie is the number of names that were given before.
+pub(super) async fn list_xattrs(
+    context: &mut Compound<'_>,
+    args: ListXattrsArgs,
+) -> Outcome<ListXattrsOk> {
+    list(context, &args).await.into()
+}
+
+async fn list(context: &Compound<'_>, args: &ListXattrsArgs) -> Result<ListXattrsOk, Status> {
+    let file = context.file()?;
+    let looked = file.run(move |fs, context, file| Ok(fs.extended_attributes(context, file)));
+    let mut names = looked.await?.map_err(|error| status(file, &error))?;
+    // In an order of their own, so that a change in between moves as few as possible.
+    names.sort_unstable();
+    let room = (args.max_bytes as usize).min(context.room.saturating_sub(RESULT_OVERHEAD));
+    page(&names, args.cookie, room)
+}
+
+/// The names after those that `cookie` stands for, as many as `room` bytes take.
+fn page(names: &[Vec<u8>], cookie: u64, room: usize) -> Result<ListXattrsOk, Status> {
+    let rest = usize::try_from(cookie).ok().and_then(|begin| names.get(begin..));
+    let rest = rest.ok_or(Status::BadCookie)?;
+    let mut room = room.checked_sub(LIST_OVERHEAD).ok_or(Status::TooSmall)?;
+    let mut taken = Vec::new();
+    for name in rest {
+        let Some(left) = room.checked_sub(4 + name.len().next_multiple_of(4)) else { break };
+        room = left;
+        taken.push(Opaque(name.clone().into()));
+    }
+    if taken.is_empty() && !rest.is_empty() {
+        return Err(Status::TooSmall);
+    }
+    let end = taken.len() == rest.len();
+    Ok(ListXattrsOk { cookie: cookie + taken.len() as u64, names: List(taken), end })
+}
+
+/// A name that can be one.
+fn check_name(name: &[u8]) -> Result<(), Status> {
+    if name.is_empty() || name.contains(&0) { Err(Status::Inval) } else { Ok(()) }
+}
+
+fn changed_file(file: &File, changed: Changed<()>) -> Result<ChangeInfo, Status> {
+    let info = change_info(changed.before, changed.after);
+    changed.result.map(|()| info).map_err(|error| status(file, &error))
+}
+
+/// The status for an error, of which some have their own here.
+fn status(file: &File, error: &Error) -> Status {
+    match error {
+        Error::Os(Errno::NODATA) => Status::NoXattr,
+        Error::Os(Errno::TOOBIG | Errno::RANGE) => Status::XattrTooBig,
+        // Links and special files have no attributes of users.
+        Error::Os(Errno::PERM) => Status::Access,
+        error => file.status(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_listed_page_by_page() {
+        let names: Vec<_> = (0..10).map(|number| format!("name{number}").into_bytes()).collect();
+        for room in [28, 40, 100, 1000] {
+            let (mut cookie, mut all, mut pages) = (0, Vec::new(), 0);
+            loop {
+                let page = page(&names, cookie, room).expect("a page");
+                all.extend(page.names.0.iter().map(|name| name.to_vec()));
+                cookie = page.cookie;
+                pages += 1;
+                if page.end {
+                    break;
+                }
+            }
+            assert_eq!(all, names);
+            assert_eq!(pages, 10_usize.div_ceil((room - LIST_OVERHEAD) / 12));
+            assert_eq!(page(&names, cookie, room).map(|page| page.end), Ok(true));
+        }
+        assert_eq!(page(&names, 11, 1000).err(), Some(Status::BadCookie));
+        assert_eq!(page(&names, u64::MAX, 1000).err(), Some(Status::BadCookie));
+        assert_eq!(page(&names, 0, 27).err(), Some(Status::TooSmall));
+        assert_eq!(page(&names, 0, 3).err(), Some(Status::TooSmall));
+        assert_eq!(page(&[], 0, 16).map(|page| page.end), Ok(true));
+    }
 }
