@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use miette::{IntoDiagnostic, WrapErr, miette};
 use parking_lot::Mutex;
@@ -18,6 +18,7 @@ use standfast_api::{Control, bind_control_socket, serve_control, serve_metrics};
 use standfast_nfs::callers::Callers;
 use standfast_nfs::exports::{Names, SystemNames};
 use standfast_nfs::handles::{HandleCodec, HandleKey};
+use standfast_nfs::locks::LockLimits;
 use standfast_nfs::metrics::Metrics;
 use standfast_nfs::mount::Mount;
 use standfast_nfs::nlm::{ExportedFiles, LockService, LockSettings};
@@ -25,6 +26,9 @@ use standfast_nfs::nsm::caller::NetworkCaller;
 use standfast_nfs::pool::Pool;
 use standfast_nfs::service::{Parts, PayloadLimits, Service};
 use standfast_nfs::v3::Nfs3;
+use standfast_nfs::v4::Nfs4;
+use standfast_nfs::v4::keeper::{Keeper, MemoryLog};
+use standfast_nfs::v4::state::{Settings as StateSettings, State};
 use standfast_rpc::Server;
 use standfast_rpc::reply_cache::CacheLimits;
 use standfast_rpc::server::{Reactors, ServerLimits};
@@ -172,6 +176,7 @@ async fn build(
     let locks = start_locks(&settings, &service)?;
     let mut programs = locks.programs();
     programs.push(Arc::new(Nfs3::new(Arc::clone(&service))));
+    programs.push(Arc::new(Nfs4::new(Arc::clone(&service), forgetful_keeper())));
     programs.push(Arc::new(Mount::new(Arc::clone(&service))));
     let server = Server::new(
         programs,
@@ -195,6 +200,23 @@ async fn build(
         settings: Mutex::new(settings),
     };
     Ok((daemon, listening))
+}
+
+/// The state of NFSv4, which a restart loses as yet.
+fn forgetful_keeper() -> Arc<Keeper> {
+    let instance = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let state = State::new(instance as u32, StateSettings::default(), LockLimits::default());
+    let keeper = Keeper::new(state, Arc::new(MemoryLog::default()));
+    let ticking = Arc::downgrade(&keeper);
+    tokio::spawn(async move {
+        let mut interval = tokio::time::interval(SWEEP_INTERVAL);
+        while let Some(keeper) = ticking.upgrade() {
+            keeper.tick();
+            drop(keeper);
+            interval.tick().await;
+        }
+    });
+    keeper
 }
 
 /// The lock manager and the status monitor. Clients know us by the name of this machine, if not
