@@ -13,6 +13,7 @@ pub mod owner_names;
 pub mod protocol;
 pub(crate) mod pseudo;
 mod requests;
+mod skim;
 pub mod state;
 mod status;
 
@@ -28,12 +29,16 @@ use keeper::Keeper;
 use kept_files::Closings;
 use owner_names::OwnerNames;
 use protocol::{OwnerName, PROGRAM, VERSION};
+use skim::skim;
 
 /// Procedure number of COMPOUND; the only other one is NULL.
 const COMPOUND: u32 = 1;
 
 /// Operations of a COMPOUND of minor version 0.
 const MAX_OPERATIONS: u32 = 128;
+
+/// What a reply takes beside its payload, usually.
+const USUAL_REPLY: usize = 1024;
 
 /// Room for what a reply holds beside the payload of one operation.
 const REPLY_OVERHEAD: usize = 16 << 10;
@@ -112,6 +117,22 @@ impl Program for Nfs4 {
 
     fn versions(&self) -> RangeInclusive<u32> {
         VERSION..=VERSION
+    }
+
+    fn runs_once(&self, call: &Call) -> bool {
+        // Sessions have their own cache.
+        call.procedure == COMPOUND && {
+            let skimmed = skim(&call.arguments);
+            skimmed.minor == 0 && skimmed.runs_once
+        }
+    }
+
+    fn reply_size(&self, call: &Call) -> usize {
+        let payload = match call.procedure {
+            COMPOUND => skim(&call.arguments).payload,
+            _ => 0,
+        };
+        USUAL_REPLY + payload.min(self.max_reply())
     }
 
     fn call(self: Arc<Self>, call: Call) -> CallFuture {

@@ -83,6 +83,14 @@ impl<'a> Decoder<'a> {
         Ok(self.message.slice(start..start + length))
     }
 
+    /// Passes over variable-length opaque data.
+    pub fn pass_opaque(&mut self) -> Result<(), DecodeError> {
+        let length = self.u32()? as usize;
+        self.raw(length)?;
+        self.raw(padding(length))?;
+        Ok(())
+    }
+
     /// A length of at most `limit` (section 4.10, 4.13).
     pub fn length(&mut self, limit: usize) -> Result<usize, DecodeError> {
         let length = self.u32()? as usize;

@@ -82,6 +82,14 @@ pub(super) fn runs_once(code: OperationCode) -> bool {
     )
 }
 
+/// The same in minor version 0, where the replies of requests are kept as a whole: what could undo
+/// a later change if it were run again is among them.
+pub(super) fn runs_once_without_session(code: OperationCode) -> bool {
+    use OperationCode as Code;
+    let more = [Code::SetAttr, Code::Write, Code::SetClientId, Code::SetClientIdConfirm];
+    runs_once(code) || more.contains(&code)
+}
+
 /// Bytes that the result of an operation must find room for before it is run: those that change
 /// something are not run if their result could not be told.
 pub(super) fn least_room(code: OperationCode) -> usize {
