@@ -29,6 +29,8 @@ pub struct Opened {
 /// What was found in a journal's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
+    /// Names this journal: random bytes from when it was made.
+    pub id: [u8; 16],
     /// The latest epoch before this one; `None`: the directory held no journal.
     pub previous_epoch: Option<u64>,
     /// The last sequence that the snapshot covers; 0 without one.
@@ -129,6 +131,7 @@ fn opened(
     });
     let covered = log.covered();
     let report = Report {
+        id: writer.header().id,
         previous_epoch,
         covered_sequence: covered,
         first_sequence: log.next,

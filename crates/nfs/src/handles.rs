@@ -31,8 +31,8 @@ const HAS_FILESYSTEM: u8 = 1;
 const HEADER: usize = 12;
 const SIGNATURE: usize = 12;
 
-/// The secret that signs file handles: 128 bits, the same on all nodes of a cluster.
-#[derive(Clone)]
+/// The secret that signs file handles: 128 bits, the same wherever the service runs.
+#[derive(Clone, PartialEq, Eq)]
 pub struct HandleKey([u8; 16]);
 
 /// Why the key could not be had.
@@ -65,14 +65,20 @@ impl HandleKey {
         Self(bytes)
     }
 
-    /// The key kept in `path`; it is made when the file does not exist.
-    pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
+    /// Its bytes: for what else is derived from the identity of a service.
+    pub fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// The key kept in `path`, if there is one.
+    ///
+    /// # Errors
+    /// When there is something that is no key.
+    pub fn load(path: &Path) -> Result<Option<Self>, KeyError> {
         let fail = |action| move |source| KeyError::Io { action, path: path.into(), source };
         let file = match File::open(path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Self::create(path).map_err(fail("create"));
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(fail("open")(error)),
         };
         if file.metadata().map_err(fail("read"))?.permissions().mode() & 0o077 != 0 {
@@ -80,23 +86,42 @@ impl HandleKey {
         }
         let mut bytes = Vec::new();
         (&file).take(17).read_to_end(&mut bytes).map_err(fail("read"))?;
-        bytes.try_into().map(Self).map_err(|_| KeyError::Length(path.into()))
+        bytes.try_into().map(|key| Some(Self(key))).map_err(|_| KeyError::Length(path.into()))
     }
 
-    /// Makes a key and keeps it; a crash leaves no half-written one behind.
-    fn create(path: &Path) -> io::Result<Self> {
+    /// Makes a key and keeps it in `path`.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    pub fn generate(path: &Path) -> Result<Self, KeyError> {
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+        let random = getrandom::fill(&mut bytes).map_err(io::Error::other);
+        random.map_err(|source| KeyError::Io { action: "make", path: path.into(), source })?;
+        let key = Self(bytes);
+        key.store(path)?;
+        Ok(key)
+    }
+
+    /// Keeps the key in `path`; a crash leaves no half-written one behind.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    pub fn store(&self, path: &Path) -> Result<(), KeyError> {
+        let kept = self.write(path);
+        kept.map_err(|source| KeyError::Io { action: "create", path: path.into(), source })
+    }
+
+    fn write(&self, path: &Path) -> io::Result<()> {
         let new = path.with_extension("new");
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(&bytes)?;
+        file.write_all(&self.0)?;
         file.sync_all()?;
         std::fs::rename(&new, path)?;
         if let Some(directory) = path.parent() {
             File::open(directory)?.sync_all()?;
         }
-        Ok(Self(bytes))
+        Ok(())
     }
 }
 
@@ -199,13 +224,14 @@ mod tests {
     fn the_key_is_made_once_and_kept() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("handle.key");
-        let first = HandleKey::load_or_create(&path).unwrap();
-        assert_eq!(HandleKey::load_or_create(&path).unwrap().0, first.0);
+        assert!(HandleKey::load(&path).unwrap().is_none());
+        let first = HandleKey::generate(&path).unwrap();
+        assert!(HandleKey::load(&path).unwrap() == Some(first));
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
-        assert!(matches!(HandleKey::load_or_create(&path), Err(KeyError::Exposed(_))));
+        assert!(matches!(HandleKey::load(&path), Err(KeyError::Exposed(_))));
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
         std::fs::write(&path, b"short").unwrap();
-        assert!(matches!(HandleKey::load_or_create(&path), Err(KeyError::Length(_))));
+        assert!(matches!(HandleKey::load(&path), Err(KeyError::Length(_))));
     }
 
     proptest! {

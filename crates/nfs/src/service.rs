@@ -73,6 +73,11 @@ pub struct Storage {
 }
 
 impl Storage {
+    /// Whether one flush makes changes of all its objects stable.
+    pub fn flushes_together(&self) -> bool {
+        self.file_system.flushes_together()
+    }
+
     /// `write_verifier` is new at each start; at most `threads` operations at once may wait, on
     /// threads of `pool`.
     pub fn new(

@@ -161,6 +161,52 @@ sections! {
         /// The most that one WRITE takes.
         max_write: ByteSize = ByteSize::mib(1), Live, ByteSize::kib(4)..=ByteSize::mib(4);
     }
+    /// The log of what clients were promised, which outlives the server.
+    journal: Journal {
+        /// The directory that it lies in. Without one: in the storage of the first export that
+        /// takes it, in a directory that no client reaches.
+        directory: Option<PathBuf> = None, Restart;
+        /// A file of the log that would grow beyond this is followed by a new one.
+        segment_size: ByteSize = ByteSize::mib(64), Restart, ByteSize::mib(1)..=ByteSize::gib(1);
+        /// The log is not compacted before it is as long as this.
+        compact_after: ByteSize = ByteSize::mib(16), Restart, ByteSize::kib(64)..=ByteSize::gib(4);
+        /// The most that waits for the disk before requests are refused.
+        queue: ByteSize = ByteSize::mib(64), Restart, ByteSize::mib(4)..=ByteSize::gib(4);
+    }
+    /// NFSv4: what clients may hold, and for how long.
+    nfs4: Nfs4 {
+        /// How long a client may be silent before others may take what it holds.
+        lease_time: Duration = 90 * SECOND, Restart, SECOND..=3600 * SECOND;
+        /// How long a silent client that holds nothing is remembered.
+        forget_clients_after: Duration = DAY, Live, SECOND..=365 * DAY;
+        /// Clients.
+        clients: usize = 16_384, Live, 1..=1_000_000;
+        /// Sessions of a client.
+        sessions_per_client: usize = 16, Live, 1..=1024;
+        /// Requests of a session that are under way at once.
+        slots_per_session: u32 = 64, Live, 1..=1024;
+        /// Operations of a request.
+        operations_per_compound: u32 = 64, Live, 8..=1024;
+        /// The largest reply that is kept for a retransmission.
+        cached_reply: ByteSize = ByteSize::kib(8), Live, ByteSize::kib(1)..=ByteSize::mib(1);
+        /// Owners of opens and locks of a client.
+        owners_per_client: usize = 65_536, Live, 16..=16_777_216;
+        /// Opens, locked files and delegations of a client.
+        states_per_client: usize = 262_144, Live, 16..=16_777_216;
+        /// Whether clients may be told that a file is theirs alone until somebody else wants it.
+        delegations: bool = true, Live;
+    }
+    /// Locks of files, of all protocols together.
+    locks: Locks {
+        /// Locks, waiting requests and share reservations of one client.
+        per_client: usize = 65_536, Live, 16..=16_777_216;
+        /// Those of all clients.
+        total: usize = 1_000_000, Live, 16..=268_435_456;
+        /// Files that are locked at the same time.
+        files: usize = 262_144, Live, 16..=16_777_216;
+        /// Requests that wait for locks of one file.
+        waiters_per_file: usize = 1_024, Live, 1..=65_536;
+    }
     /// Locks over NFSv3.
     nlm: Nlm {
         /// How long after a start clients may reclaim their locks before others get any.
@@ -257,6 +303,46 @@ trait Check {
 }
 
 impl Check for Nlm {}
+
+impl Check for Journal {
+    fn check(&self, section: &mut Section<'_, '_>) {
+        let largest = ByteSize::mib(2);
+        let span = section.span("queue").or_else(|| section.span("segment_size"));
+        if let Some(span) = span.filter(|_| self.segment_size < largest) {
+            let message = format!("`segment_size` must hold the longest record, {largest}");
+            section.issues.error(span, message);
+        }
+    }
+}
+
+impl Check for Nfs4 {
+    fn check(&self, section: &mut Section<'_, '_>) {
+        let span = section.span("forget_clients_after").or_else(|| section.span("lease_time"));
+        if let Some(span) = span.filter(|_| self.forget_clients_after < self.lease_time) {
+            let message = "`forget_clients_after` is shorter than `lease_time`: clients would be \
+                           forgotten that are still there";
+            section.issues.error(span, message);
+        }
+        let span = section.span("lease_time");
+        if let Some(span) = span.filter(|_| self.lease_time < 10 * SECOND) {
+            let message = "a `lease_time` below 10s makes every client renew all the time, and \
+                           lose what it holds after a short loss of the network";
+            section.issues.warn(span, message);
+        }
+    }
+}
+
+impl Check for Locks {
+    fn check(&self, section: &mut Section<'_, '_>) {
+        let span = section.span("per_client").or_else(|| section.span("total"));
+        if let Some(span) = span.filter(|_| self.per_client > self.total) {
+            let (one, all) = (self.per_client, self.total);
+            let message = format!("`per_client` ({one}) is more than the `total` ({all})");
+            section.issues.error(span, message);
+        }
+    }
+}
+
 impl Check for Nsm {}
 impl Check for Groups {}
 impl Check for Log {}

@@ -7,7 +7,6 @@ mod control;
 mod daemon;
 mod logging;
 mod privileges;
-mod storage;
 
 use std::process::ExitCode;
 

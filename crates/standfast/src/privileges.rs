@@ -3,7 +3,7 @@
 use caps::{CapSet, Capability, CapsHashSet};
 
 /// What serving needs, each with its reason.
-const NEEDED: [Capability; 11] = [
+const NEEDED: [Capability; 12] = [
     // Act as the callers, who may own and change what is theirs.
     Capability::CAP_SETUID,
     Capability::CAP_SETGID,
@@ -18,6 +18,8 @@ const NEEDED: [Capability; 11] = [
     Capability::CAP_SYS_ADMIN,
     // Listen below port 1024.
     Capability::CAP_NET_BIND_SERVICE,
+    // Leave connections without a word when the service goes on elsewhere.
+    Capability::CAP_NET_ADMIN,
     // Hold many files open.
     Capability::CAP_SYS_RESOURCE,
 ];

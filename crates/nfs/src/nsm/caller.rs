@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use parking_lot::Mutex;
 use standfast_rpc::Transport;
 use standfast_rpc::auth::OpaqueAuth;
 use standfast_rpc::client::{CallError, Target};
+use standfast_rpc::gate::ReplyGate;
 use standfast_rpc::rpcbind::{LookupError, port_of};
 use standfast_rpc::xdr::{Decode, DecodeError, Decoder, Encode, Encoder};
 
@@ -50,6 +52,9 @@ pub enum OutcallError {
     /// The call failed.
     #[error("{0}")]
     Call(#[from] CallError),
+    /// This server has no right to speak now.
+    #[error("the lease of the service has run out")]
+    Silent,
 }
 
 /// A call that is under way.
@@ -83,6 +88,7 @@ type Service = (IpAddr, u32, u32, Transport);
 pub struct NetworkCaller {
     timeout: Duration,
     privileged: bool,
+    gate: Arc<ReplyGate>,
     ports: Mutex<HashMap<Service, u16>>,
 }
 
@@ -90,7 +96,12 @@ impl NetworkCaller {
     /// Waits for each answer (of rpcbind, of the service) for at most `timeout`. Calls come from
     /// a port below 1024 if `privileged`, which clients expect and only root can do.
     pub fn new(timeout: Duration, privileged: bool) -> Self {
-        Self { timeout, privileged, ports: Mutex::default() }
+        Self { timeout, privileged, gate: Arc::default(), ports: Mutex::default() }
+    }
+
+    /// Calls only while `gate` is open.
+    pub fn behind(self, gate: Arc<ReplyGate>) -> Self {
+        Self { gate, ..self }
     }
 
     async fn port(&self, service: Service) -> Result<u16, LookupError> {
@@ -134,6 +145,9 @@ impl NetworkCaller {
         procedure: (u32, u32, u32),
         arguments: Bytes,
     ) -> Result<Answer, OutcallError> {
+        if !self.gate.may_send() {
+            return Err(OutcallError::Silent);
+        }
         let (program, version, _) = procedure;
         let (port, transport) = self.find(to, program, version).await?;
         let target = Target {

@@ -26,6 +26,13 @@ pub enum RecordKind {
     State = 1,
 }
 
+impl RecordKind {
+    /// The kind of a record that was read; `None`: a later version wrote it.
+    pub fn from_tag(tag: u16) -> Option<Self> {
+        [Self::State].into_iter().find(|kind| *kind as u16 == tag)
+    }
+}
+
 /// What must be stable when a record is durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Covers {

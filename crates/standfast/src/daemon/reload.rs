@@ -51,19 +51,15 @@ impl Daemon {
             return report;
         }
         let mut settings = self.settings.lock();
-        let opened = self.storages.lock().open(&new.exports);
         for change in changes(&settings, &new) {
             match change.applies {
                 Applies::Live => report.applied.push(change.key),
                 Applies::Restart => report.needs_restart.push(change.key),
             }
         }
-        self.service.set_exports(opened.exports);
-        self.server.set_limits(super::server_limits(&new.limits));
-        self.service.set_limits(super::payload_limits(&new.limits));
-        self.service.callers().set(new.groups.lookup, new.groups.cache_time);
-        *self.problem.lock() = (!opened.problems.is_empty()).then(|| opened.problems.join("; "));
-        report.warnings.extend(opened.problems);
+        let problems = self.instance.reload(&new);
+        *self.problem.lock() = self.instance.problem();
+        report.warnings.extend(problems);
         *settings = new;
         report
     }

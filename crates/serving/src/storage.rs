@@ -9,6 +9,8 @@ use standfast_nfs::service::Storage;
 use standfast_settings::{ExportSettings, Limits};
 use standfast_vfs::{OpenError, Options, PosixFileSystem};
 
+use crate::place::Candidate;
+
 /// What decides whether a storage that is open can go on to be used.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
@@ -16,9 +18,17 @@ struct Key {
     cross_mounts: bool,
 }
 
+impl Key {
+    fn of(export: &ExportSettings) -> Self {
+        Self { path: export.path.clone(), cross_mounts: export.cross_mounts }
+    }
+}
+
 /// The storages that are open.
 pub(crate) struct Storages {
     open: HashMap<Key, Arc<Storage>>,
+    /// Those that were opened before the write verifier was known, in the order of the exports.
+    ahead: Vec<(Key, Arc<PosixFileSystem>)>,
     write_verifier: u64,
     pool: Arc<Pool>,
     options: (usize, usize),
@@ -31,10 +41,42 @@ pub(crate) struct Opened {
 }
 
 impl Storages {
-    /// None yet. `write_verifier` must be new at each start.
-    pub(crate) fn new(limits: &Limits, write_verifier: u64, pool: Arc<Pool>) -> Self {
+    /// None yet.
+    pub(crate) fn new(limits: &Limits, pool: Arc<Pool>) -> Self {
         let options = (limits.cached_files, limits.io_threads_per_export);
-        Self { open: HashMap::new(), write_verifier, pool, options }
+        Self { open: HashMap::new(), ahead: Vec::new(), write_verifier: 0, pool, options }
+    }
+
+    /// Opens the filesystems of exports, for [`Storages::open`] to come; gives what is wrong with
+    /// those that cannot be opened.
+    pub(crate) fn open_ahead(&mut self, exports: &[ExportSettings]) -> Vec<String> {
+        let mut problems = Vec::new();
+        for export in exports {
+            let key = Key::of(export);
+            if let Some(missing) = missing_mount(export) {
+                problems.push(missing);
+            } else if self.ahead.iter().all(|(known, _)| *known != key) {
+                match self.open_file_system(&key) {
+                    Ok(file_system) => self.ahead.push((key, file_system)),
+                    Err(error) => problems.push(error.to_string()),
+                }
+            }
+        }
+        problems
+    }
+
+    /// What was opened ahead, as places for the journal.
+    pub(crate) fn candidates(&self) -> Vec<Candidate> {
+        let candidate = |(key, file_system): &(Key, Arc<PosixFileSystem>)| Candidate {
+            path: key.path.clone(),
+            file_system: Arc::clone(file_system),
+        };
+        self.ahead.iter().map(candidate).collect()
+    }
+
+    /// Sets the write verifier, which must be new at each start, before the first storage is made.
+    pub(crate) fn set_write_verifier(&mut self, verifier: u64) {
+        self.write_verifier = verifier;
     }
 
     /// Opens what the exports need; what is open already is used again, and what no export
@@ -47,7 +89,7 @@ impl Storages {
                 opened.problems.push(missing);
                 continue;
             }
-            let key = Key { path: export.path.clone(), cross_mounts: export.cross_mounts };
+            let key = Key::of(export);
             let known = self.open.get(&key).or_else(|| kept.get(&key)).cloned();
             let storage = known.map_or_else(|| self.open_one(&key), Ok);
             match storage {
@@ -59,19 +101,24 @@ impl Storages {
             }
         }
         self.open = kept;
+        self.ahead.clear();
         opened
     }
 
-    fn open_one(&self, key: &Key) -> Result<Arc<Storage>, OpenError> {
-        let (cached_files, threads) = self.options;
+    fn open_file_system(&self, key: &Key) -> Result<Arc<PosixFileSystem>, OpenError> {
+        let (cached_files, _) = self.options;
         let options = Options { cross_mounts: key.cross_mounts, cached_files };
-        let file_system = PosixFileSystem::open(&key.path, &options)?;
-        Ok(Storage::new(
-            Arc::new(file_system),
-            self.write_verifier,
-            Arc::clone(&self.pool),
-            threads,
-        ))
+        Ok(Arc::new(PosixFileSystem::open(&key.path, &options)?))
+    }
+
+    fn open_one(&self, key: &Key) -> Result<Arc<Storage>, OpenError> {
+        let (_, threads) = self.options;
+        let ahead = self.ahead.iter().find(|(known, _)| known == key);
+        let file_system = match ahead {
+            Some((_, file_system)) => Arc::clone(file_system),
+            None => self.open_file_system(key)?,
+        };
+        Ok(Storage::new(file_system, self.write_verifier, Arc::clone(&self.pool), threads))
     }
 }
 

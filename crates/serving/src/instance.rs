@@ -1,0 +1,636 @@
+//! A service that runs here, from the opening of its storage to its end.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use standfast_journal::{CompactionPolicy, Journal, Options, Storage as _, latest_epoch};
+use standfast_nfs::callers::Callers;
+use standfast_nfs::handles::HandleCodec;
+use standfast_nfs::locks::LockLimits;
+use standfast_nfs::mount::Mount;
+use standfast_nfs::nlm::{ExportedFiles, LockService, LockSettings};
+use standfast_nfs::nsm::caller::NetworkCaller;
+use standfast_nfs::service::{Parts, PayloadLimits, Service};
+use standfast_nfs::v3::Nfs3;
+use standfast_nfs::v4::Nfs4;
+use standfast_nfs::v4::keeper::Keeper;
+use standfast_nfs::v4::state::Settings as StateSettings;
+use standfast_rpc::gate::ReplyGate;
+use standfast_rpc::reply_cache::CacheLimits;
+use standfast_rpc::server::ServerLimits;
+use standfast_rpc::{Program, Server};
+use standfast_settings::{Limits, Settings};
+use standfast_vfs::IdentityScope;
+use tokio::sync::watch;
+
+use crate::listen::Listening;
+use crate::log::JournalLog;
+use crate::node::Node;
+use crate::place::{self, Chosen, Note, Place, PlaceError};
+use crate::replay::{Restored, parts};
+use crate::storage::Storages;
+use crate::timings::{Step, Timings};
+use crate::{StartError, identity, snapshots};
+
+/// How often unused descriptors are looked for, and what time brings is done to the state.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long calls that run may take to finish at a stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a client's lock service may take to answer a call of ours.
+const CALLBACK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Which epoch a start has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Epoch {
+    /// The one after the last that the journal or this node knows of: for a node by itself. Other
+    /// processes of this machine are kept off the journal.
+    Next,
+    /// That of the lease.
+    Lease(u64),
+}
+
+/// How a service stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// What runs is answered, and connections are closed.
+    Drained,
+    /// Nothing leaves any more, no FIN and no RST: the service goes on elsewhere. Its address
+    /// goes first.
+    Silent,
+}
+
+/// A service whose storage is open.
+pub struct Opening {
+    node: Arc<Node>,
+    name: String,
+    settings: Settings,
+    storages: Storages,
+    problems: Vec<String>,
+    timings: Timings,
+}
+
+impl Opening {
+    /// Opens the storage of the exports. What cannot be opened is in [`Opening::problems`] and is
+    /// not served. Blocks.
+    pub fn storage(node: &Arc<Node>, name: &str, settings: Settings) -> Self {
+        let mut timings = Timings::default();
+        let mut storages = Storages::new(&settings.limits, Arc::clone(&node.pool));
+        let problems = timings.time(Step::Storage, || storages.open_ahead(&settings.exports));
+        Self { node: Arc::clone(node), name: name.into(), settings, storages, problems, timings }
+    }
+
+    /// Why some exports are not served.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+
+    /// Opens the journal with a new epoch, which shuts out who held it before, and replays it.
+    /// Replies leave only through `gate`. Blocks; must be called in a runtime.
+    ///
+    /// # Errors
+    /// See [`StartError`]. A journal that is lost or damaged is none: it is put aside, and the
+    /// service starts with a grace period.
+    pub fn take_over(mut self, epoch: Epoch, gate: Arc<ReplyGate>) -> Result<Taken, StartError> {
+        let state_dir = self.settings.server.state_dir.join("services").join(&self.name);
+        make_private(&state_dir)?;
+        let opened = self.timings.time(Step::Journal, || {
+            open_journal(&self.settings, &self.storages, &state_dir, epoch)
+        })?;
+        let OpenJournal { place, opened, is_lost, note } = opened;
+        let earlier = (self.name == DEFAULT).then(|| self.settings.server.state_dir.clone());
+        let key = identity::handle_key(&place.path(), &state_dir, earlier.as_deref())?;
+        let report = opened.report.clone();
+        let (journal, snapshot, records) = parts(opened);
+        let (limits, now) = (lock_limits(&self.settings), Instant::now());
+        let mut restored =
+            Restored::new(instance_of(report.id), state_settings(&self.settings), limits);
+        let replayed = self.timings.time(Step::Replay, || restored.replay(snapshot, records, now));
+        replayed.map_err(|error| StartError::Replay {
+            place: place.shown.display().to_string(),
+            error,
+        })?;
+        restored.state.resume(now);
+        if is_lost {
+            // Who had something is lost with it.
+            let unknown = None::<[(bool, bytes::Bytes); 0]>;
+            restored.state.begin_grace(self.settings.nfs4.lease_time, unknown, now);
+        }
+        tell_of_start(&place, journal.epoch(), &report, &restored, is_lost);
+        let verifier = identity::write_verifier(&key, report.id, journal.epoch());
+        self.storages.set_write_verifier(verifier);
+        let log = JournalLog::new(journal);
+        let keeper = Keeper::new(restored.state, Arc::clone(&log) as _);
+        self.start_programs((place, note), HandleCodec::new(&key), keeper, log, gate)
+    }
+
+    fn start_programs(
+        mut self,
+        (place, note): (Place, KeptNote),
+        handles: HandleCodec,
+        keeper: Arc<Keeper>,
+        log: Arc<JournalLog>,
+        gate: Arc<ReplyGate>,
+    ) -> Result<Taken, StartError> {
+        let settings = &self.settings;
+        let service = Service::new(Parts {
+            handles,
+            callers: Callers::new(settings.groups.lookup, settings.groups.cache_time),
+            names: Arc::clone(&self.node.names),
+            limits: payload_limits(&settings.limits),
+            metrics: self.node.metrics.clone(),
+        });
+        let opened = self.storages.open(&settings.exports);
+        self.problems = opened.problems;
+        log.set_together(together(&place, &opened.exports));
+        service.set_exports(opened.exports);
+        let locks = start_locks(settings, &service, &gate)?;
+        let programs = programs(&service, &keeper, &locks);
+        let server = Server::with_gate(
+            programs,
+            server_limits(&settings.limits),
+            Arc::new(|| Box::new(IdentityScope::enter())),
+            Arc::clone(&self.node.reactors),
+            gate,
+        );
+        let Self { name, settings, storages, problems, timings, .. } = self;
+        Ok(Taken {
+            name,
+            settings,
+            storages,
+            problems,
+            timings,
+            place,
+            note,
+            service,
+            locks,
+            server,
+            keeper,
+            log,
+        })
+    }
+}
+
+/// The service of a node by itself.
+pub(crate) const DEFAULT: &str = "default";
+
+struct OpenJournal {
+    place: Place,
+    opened: standfast_journal::Opened,
+    is_lost: bool,
+    note: KeptNote,
+}
+
+/// The note of a service, and the directory that it is kept in.
+struct KeptNote {
+    note: Note,
+    directory: PathBuf,
+}
+
+impl KeptNote {
+    /// The grace period that followed a loss is over.
+    fn recovered(&mut self) {
+        self.note.recovering = false;
+        if let Err(error) = self.note.write(&self.directory) {
+            tracing::warn!(%error, "the next start will have a grace period for nothing");
+        }
+    }
+}
+
+/// Opens the journal, or a new one in place of what is lost.
+fn open_journal(
+    settings: &Settings,
+    storages: &Storages,
+    state_dir: &std::path::Path,
+    epoch: Epoch,
+) -> Result<OpenJournal, StartError> {
+    let note = Note::read(state_dir)?;
+    let set = settings.journal.directory.as_deref();
+    let Chosen { place, mut is_lost } =
+        place::choose(set, note.as_ref(), &storages.candidates(), state_dir)?;
+    if epoch == Epoch::Next {
+        place.lock()?;
+    }
+    let shown = place.shown.display().to_string();
+    let fail = |error| StartError::Journal { place: shown.clone(), error };
+    let known = note.as_ref().map_or(0, |note| note.epoch);
+    is_lost |= note.is_some_and(|note| note.recovering);
+    let open = |recovering: bool| {
+        let storage = Arc::new(place.storage()?);
+        let epoch = match epoch {
+            Epoch::Lease(epoch) => epoch,
+            Epoch::Next => {
+                let latest = latest_epoch(storage.as_ref());
+                latest.map_err(|error| fail(error.into()))?.unwrap_or(0).max(known) + 1
+            }
+        };
+        // Noted first: should this start fail, its epoch is not used again.
+        let note = Note { directory: place.shown.clone(), epoch, recovering };
+        note.write(state_dir)?;
+        storage.sync().map_err(|error| PlaceError::Io {
+            action: "flush",
+            path: place.shown.clone(),
+            error,
+        })?;
+        let opened = Journal::open(storage, epoch, journal_options(settings));
+        Ok::<_, StartError>((opened, note))
+    };
+    let (opened, note) = match open(is_lost)? {
+        (Err(error), _) if error.is_loss() => {
+            let aside = place.put_aside()?;
+            tracing::error!(journal = %shown, kept = %aside.display(), %error,
+                "THE JOURNAL IS DAMAGED: what clients were promised is not known any more. It is \
+                 kept aside, and this start is one with a grace period, in which clients reclaim");
+            is_lost = true;
+            open(true)?
+        }
+        opened => opened,
+    };
+    let note = KeptNote { note, directory: state_dir.to_owned() };
+    Ok(OpenJournal { opened: opened.map_err(fail)?, place, is_lost, note })
+}
+
+fn tell_of_start(
+    place: &Place,
+    epoch: u64,
+    report: &standfast_journal::Report,
+    restored: &Restored,
+    is_lost: bool,
+) {
+    let journal = place.shown.display();
+    if is_lost {
+        tracing::error!(%journal, epoch,
+            "THE JOURNAL IS LOST: this node knows of one that is not there any more. Clients have a \
+             grace period to reclaim what they had");
+        return;
+    }
+    if let Some(torn) = &report.torn_tail {
+        tracing::info!(file = %torn.file, offset = torn.offset,
+            "a write that was under way at the end was cut off");
+    }
+    tracing::info!(%journal, epoch, records = restored.records, bytes = report.log_bytes,
+        snapshot_bytes = report.snapshot_bytes, "the journal is open");
+}
+
+/// Which exports lie in the same ordered log of one filesystem as the journal.
+fn together(
+    place: &Place,
+    exports: &[(standfast_settings::ExportSettings, Arc<standfast_nfs::service::Storage>)],
+) -> HashSet<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let shares = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|data| place.is_on(data.dev()));
+    let with = exports.iter().filter(|(settings, storage)| {
+        !settings.cross_mounts && storage.flushes_together() && shares(&settings.path)
+    });
+    with.map(|(settings, _)| settings.id().0).collect()
+}
+
+/// The lock manager and the status monitor. Clients know us by the name of this machine, if not
+/// by the address that they mounted from.
+fn start_locks(
+    settings: &Settings,
+    service: &Arc<Service>,
+    gate: &Arc<ReplyGate>,
+) -> Result<Arc<LockService>, StartError> {
+    let mut locks = LockSettings::new(settings.server.state_dir.join("nsm"));
+    locks.limits = lock_limits(settings);
+    locks.grace.length = settings.nlm.grace_period;
+    locks.notify.retry.give_up_after = settings.nsm.notify_for;
+    locks.notify.names = settings.nsm.name.clone().into_iter().chain([hostname()]).collect();
+    let files = Arc::new(ExportedFiles::new(Arc::clone(service)));
+    let is_root = rustix::process::geteuid().is_root();
+    let caller = NetworkCaller::new(CALLBACK_TIMEOUT, is_root).behind(Arc::clone(gate));
+    Ok(LockService::start(locks, files, Arc::new(caller))?)
+}
+
+/// A service that has its state again and does not listen yet.
+pub struct Taken {
+    name: String,
+    settings: Settings,
+    storages: Storages,
+    problems: Vec<String>,
+    timings: Timings,
+    place: Place,
+    note: KeptNote,
+    service: Arc<Service>,
+    locks: Arc<LockService>,
+    server: Arc<Server>,
+    keeper: Arc<Keeper>,
+    log: Arc<JournalLog>,
+}
+
+impl Taken {
+    /// Why some exports are not served.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+
+    /// Binds the addresses and serves. Must be called in a runtime.
+    ///
+    /// # Errors
+    /// [`StartError::Listen`] and [`StartError::NoAddress`].
+    pub fn listen(mut self, addresses: &[IpAddr]) -> Result<Arc<Instance>, StartError> {
+        let bind = || Listening::bind(addresses, &self.settings.server);
+        let listening = self.timings.time(Step::Listen, bind)?;
+        let (stop, stopped) = watch::channel(false);
+        let (failed, _) = watch::channel(None);
+        let gate = Arc::clone(self.server.gate());
+        let failure = failed.clone();
+        self.log.on_failure(move |error| {
+            // What cannot be promised is not said.
+            gate.close();
+            tracing::error!(%error, "the journal has stopped, and so has the service");
+            failure.send_replace(Some(error.to_string()));
+        });
+        let listening_on = listening.addresses();
+        listening.serve(&self.server, &stopped);
+        let Self { name, storages, problems, timings, .. } = self;
+        let Self { place, note, service, locks, server, keeper, log, .. } = self;
+        let instance = Arc::new(Instance {
+            name,
+            listening: listening_on,
+            shared: Mutex::new(Shared { storages, problems, note }),
+            timings,
+            place,
+            service,
+            locks,
+            server,
+            keeper,
+            log,
+            stop,
+            failed,
+        });
+        tokio::spawn(sweep(Arc::downgrade(&instance)));
+        let (keeper, log) = (Arc::downgrade(&instance.keeper), Arc::downgrade(&instance.log));
+        tokio::spawn(snapshots::compact_regularly(keeper, log));
+        Ok(instance)
+    }
+}
+
+struct Shared {
+    storages: Storages,
+    problems: Vec<String>,
+    note: KeptNote,
+}
+
+/// A service that runs here.
+pub struct Instance {
+    name: String,
+    listening: Vec<SocketAddr>,
+    shared: Mutex<Shared>,
+    timings: Timings,
+    place: Place,
+    service: Arc<Service>,
+    locks: Arc<LockService>,
+    server: Arc<Server>,
+    keeper: Arc<Keeper>,
+    log: Arc<JournalLog>,
+    stop: watch::Sender<bool>,
+    failed: watch::Sender<Option<String>>,
+}
+
+impl Instance {
+    /// Starts the service of a node by itself, in one go, on the addresses of its settings.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn start_alone(opening: Opening) -> Result<Arc<Self>, StartError> {
+        let addresses = opening.settings.server.listen.clone();
+        opening.take_over(Epoch::Next, Arc::default())?.listen(&addresses)
+    }
+
+    /// The name of the service of a node by itself.
+    pub const ALONE: &'static str = DEFAULT;
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The epoch that it runs in.
+    pub fn epoch(&self) -> u64 {
+        self.log.epoch()
+    }
+
+    /// The directory of the journal.
+    pub fn journal(&self) -> PathBuf {
+        self.place.shown.join(place::JOURNAL)
+    }
+
+    /// Where NFS is served.
+    pub fn listening(&self) -> &[SocketAddr] {
+        &self.listening
+    }
+
+    /// How long each step of the start took.
+    pub fn timings(&self) -> &Timings {
+        &self.timings
+    }
+
+    /// The right of its replies to leave.
+    pub fn gate(&self) -> &Arc<ReplyGate> {
+        self.server.gate()
+    }
+
+    /// The server.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// The exports.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// The lock manager and status monitor.
+    pub fn locks(&self) -> &Arc<LockService> {
+        &self.locks
+    }
+
+    /// The protocol state.
+    pub fn keeper(&self) -> &Arc<Keeper> {
+        &self.keeper
+    }
+
+    /// Why some exports are not served, or nothing.
+    pub fn problem(&self) -> Option<String> {
+        let shared = self.shared.lock();
+        (!shared.problems.is_empty()).then(|| shared.problems.join("; "))
+    }
+
+    /// Becomes something when the service cannot go on: why. It is silent from then on, and has to
+    /// be stopped and started again.
+    pub fn failed(&self) -> watch::Receiver<Option<String>> {
+        self.failed.subscribe()
+    }
+
+    /// Turns true when it stops.
+    pub fn stopped(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
+    /// Puts new settings in force, as far as that goes without a restart; gives why some exports
+    /// are not served. Blocks.
+    pub fn reload(&self, new: &Settings) -> Vec<String> {
+        let mut shared = self.shared.lock();
+        let opened = shared.storages.open(&new.exports);
+        self.log.set_together(together(&self.place, &opened.exports));
+        self.service.set_exports(opened.exports);
+        self.server.set_limits(server_limits(&new.limits));
+        self.service.set_limits(payload_limits(&new.limits));
+        self.service.callers().set(new.groups.lookup, new.groups.cache_time);
+        let (state, limits) = (state_settings(new), lock_limits(new));
+        let ((), pending) = self.keeper.with(|held, _| {
+            held.set_settings(state);
+            held.locks_mut().set_limits(limits);
+        });
+        // A change of settings is no change of the state.
+        drop(pending);
+        self.locks.set_limits(limits);
+        shared.problems.clone_from(&opened.problems);
+        opened.problems
+    }
+
+    /// Does what time brings. Blocks.
+    fn sweep(&self, now: Instant) {
+        self.service.sweep(now);
+        let mut shared = self.shared.lock();
+        if shared.note.note.recovering && !self.keeper.look(|state| state.is_in_grace(now)) {
+            shared.note.recovered();
+        }
+    }
+
+    /// Stops it. Drained: waits, within limits, until the calls that run are answered. Silent:
+    /// without a word, at once; calls that run come to their end, and their replies to nothing.
+    pub async fn stop(&self, manner: Manner) {
+        if manner == Manner::Silent {
+            self.server.silence();
+        }
+        self.stop.send_replace(true);
+        let quiet = async {
+            while !self.server.registry().is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(STOP_PATIENCE, quiet).await.is_err() {
+            tracing::warn!(service = %self.name, "some calls did not finish in time");
+        }
+    }
+}
+
+async fn sweep(instance: std::sync::Weak<Instance>) {
+    let mut interval = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        interval.tick().await;
+        let Some(instance) = instance.upgrade() else { return };
+        if *instance.stop.borrow() {
+            return;
+        }
+        instance.keeper.tick();
+        // Closing a descriptor may write to the storage.
+        let swept = tokio::task::spawn_blocking(move || instance.sweep(Instant::now()));
+        let _done = swept.await;
+    }
+}
+
+/// The name of this machine.
+fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn make_private(path: &std::path::Path) -> Result<(), PlaceError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| PlaceError::Io { action: "make", path: path.into(), error })
+}
+
+/// What tells the names that a state gives out from those of any state before it: a journal is
+/// made with random bytes.
+fn instance_of(journal: [u8; 16]) -> u32 {
+    let [a, b, c, d, ..] = journal;
+    u32::from_be_bytes([a, b, c, d]).max(1)
+}
+
+fn journal_options(settings: &Settings) -> Options {
+    let set = &settings.journal;
+    Options {
+        segment_bytes: set.segment_size.as_u64(),
+        queue_bytes: set.queue.as_usize(),
+        compaction: CompactionPolicy {
+            minimum_bytes: set.compact_after.as_u64(),
+            ..CompactionPolicy::default()
+        },
+        ..Options::default()
+    }
+}
+
+fn lock_limits(settings: &Settings) -> LockLimits {
+    let set = &settings.locks;
+    LockLimits {
+        per_client: set.per_client,
+        total: set.total,
+        files: set.files,
+        waiters_per_file: set.waiters_per_file,
+    }
+}
+
+fn state_settings(settings: &Settings) -> StateSettings {
+    let (set, payload) = (&settings.nfs4, payload_limits(&settings.limits));
+    let message = u32::try_from(payload.payload()).unwrap_or(u32::MAX).saturating_add(4096);
+    StateSettings {
+        lease: set.lease_time,
+        forget_after: set.forget_clients_after,
+        clients: set.clients,
+        sessions_per_client: set.sessions_per_client,
+        slots_per_session: set.slots_per_session,
+        operations: set.operations_per_compound,
+        request_bytes: message,
+        reply_bytes: message,
+        cached_reply_bytes: u32::try_from(set.cached_reply.as_u64()).unwrap_or(u32::MAX),
+        owners_per_client: set.owners_per_client,
+        states_per_client: set.states_per_client,
+        delegations: set.delegations,
+    }
+}
+
+/// The limits of a server, from the settings.
+pub fn server_limits(limits: &Limits) -> ServerLimits {
+    ServerLimits {
+        connections: limits.connections,
+        requests_per_connection: limits.requests_per_connection,
+        callbacks_per_connection: limits.callbacks_per_connection,
+        bytes_per_connection: limits.bytes_per_connection.as_usize(),
+        bytes_in_flight: limits.bytes_in_flight.as_usize(),
+        record_size: payload_limits(limits).payload() + (64 << 10),
+        idle_timeout: limits.idle_timeout,
+        record_timeout: limits.record_timeout,
+        send_timeout: limits.reply_timeout,
+        reply_cache: CacheLimits {
+            entries: limits.reply_cache_entries,
+            bytes: limits.reply_cache.as_usize(),
+            ..ServerLimits::default().reply_cache
+        },
+    }
+}
+
+fn payload_limits(limits: &Limits) -> PayloadLimits {
+    PayloadLimits { max_read: limits.max_read.as_usize(), max_write: limits.max_write.as_usize() }
+}
+
+/// The programs that a service consists of.
+fn programs(
+    service: &Arc<Service>,
+    keeper: &Arc<Keeper>,
+    locks: &Arc<LockService>,
+) -> Vec<Arc<dyn Program>> {
+    let mut programs = locks.programs();
+    programs.push(Arc::new(Nfs3::new(Arc::clone(service))));
+    programs.push(Arc::new(Nfs4::new(Arc::clone(service), Arc::clone(keeper))));
+    programs.push(Arc::new(Mount::new(Arc::clone(service))));
+    programs
+}

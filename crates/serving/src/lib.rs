@@ -1,0 +1,34 @@
+//! One service as it runs on this node: its exports and their storage, its identity and journal,
+//! the protocol state, the server with its sockets, and the gate that its replies leave through.
+//!
+//! A node may run several ([`Instance`]), each with its own journal and epoch. A start is made of
+//! steps that are timed one by one, since a takeover reports each:
+//!
+//! 1. [`Opening::storage`]: the directories of the exports are taken into service.
+//! 2. [`Opening::take_over`]: the journal is found ([`place`]), opened with a new epoch and
+//!    replayed ([`replay`]); who held it before is shut out by that.
+//! 3. [`Taken::listen`]: the sockets are bound and served. The address comes after that.
+//!
+//! [`Instance::stop`] ends it: drained, with a word to the clients, or silently when the service
+//! goes on elsewhere.
+
+mod error;
+mod identity;
+mod instance;
+mod listen;
+mod log;
+mod node;
+mod place;
+mod replay;
+mod snapshots;
+mod storage;
+mod timings;
+
+pub use error::StartError;
+pub use instance::{Epoch, Instance, Manner, Opening, Taken, server_limits};
+pub use listen::Listening;
+pub use log::JournalLog;
+pub use node::Node;
+pub use place::{JOURNAL, PlaceError};
+pub use replay::{ReplayError, Restored};
+pub use timings::{Step, Timings};

@@ -1,0 +1,89 @@
+//! The journal as the log of the protocol state.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use standfast_journal::{Entry, Journal, JournalError, Scope, Snapshot};
+use standfast_nfs::v4::keeper::{Covers, Log, LogStopped, Order, RecordKind, Ticket};
+
+/// The journal of a service as the log of its state.
+pub struct JournalLog {
+    journal: Journal,
+    /// Exports whose names and attributes one flush of the journal makes stable.
+    together: RwLock<HashSet<u64>>,
+}
+
+impl JournalLog {
+    pub(crate) fn new(journal: Journal) -> Arc<Self> {
+        Arc::new(Self { journal, together: RwLock::default() })
+    }
+
+    /// Says of which exports the names and attributes lie in the same ordered log as the journal.
+    pub(crate) fn set_together(&self, exports: HashSet<u64>) {
+        *self.together.write() = exports;
+    }
+
+    /// The epoch of this holder.
+    pub fn epoch(&self) -> u64 {
+        self.journal.epoch()
+    }
+
+    /// Bytes of the log behind the snapshot.
+    pub fn bytes(&self) -> u64 {
+        self.journal.log_bytes()
+    }
+
+    /// Calls `listener` once when the journal has stopped: nothing can be promised any more.
+    pub(crate) fn on_failure(&self, listener: impl Fn(JournalError) + Send + Sync + 'static) {
+        self.journal.watch(move |progress| {
+            if let Err(error) = progress {
+                listener(error);
+            }
+        });
+    }
+
+    pub(crate) fn is_compaction_due(&self) -> bool {
+        self.journal.is_compaction_due()
+    }
+
+    pub(crate) fn start_snapshot(&self) -> Result<Snapshot, JournalError> {
+        self.journal.start_snapshot()
+    }
+}
+
+impl Log for JournalLog {
+    fn append(&self, kind: RecordKind, record: &[u8], covers: Covers) -> Ticket {
+        let scope = match covers {
+            Covers::Record => Scope::Record,
+            Covers::Names => Scope::Namespace,
+        };
+        match self.journal.append(Entry { tag: kind as u16, payload: record, scope }) {
+            Ok(ticket) => waiting(ticket),
+            Err(error) => Ticket::waiting(async move { Err(stopped(&error)) }),
+        }
+    }
+
+    fn barrier(&self) -> Ticket {
+        let ticket = self.journal.barrier();
+        if ticket.sequence() <= self.journal.durable_sequence() {
+            return Ticket::done();
+        }
+        waiting(ticket)
+    }
+
+    /// Never [`Order::Kept`]: the bytes of a file, which is what a record is, are not ordered with
+    /// changes of names by any filesystem. An operation may become stable by itself, and its
+    /// intent that waits in memory or in the page cache not.
+    fn order(&self, _export: u64) -> Order {
+        Order::Loose
+    }
+}
+
+fn waiting(ticket: standfast_journal::Ticket) -> Ticket {
+    Ticket::waiting(async move { ticket.await.map(drop).map_err(|error| stopped(&error)) })
+}
+
+fn stopped(error: &JournalError) -> LogStopped {
+    LogStopped(error.to_string().into())
+}

@@ -1,0 +1,58 @@
+//! Snapshots of the state, so that the log stays short: bounded in size and in the time that a
+//! replay takes.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use standfast_journal::SnapshotError;
+use standfast_nfs::v4::keeper::{Keeper, RecordKind};
+use standfast_nfs::v4::state::Change;
+
+use crate::log::JournalLog;
+
+/// How often the length of the log is looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Changes of the state in one record of a snapshot.
+const CHANGES_PER_RECORD: usize = 256;
+
+/// Takes snapshots when they are due, until the service is gone.
+pub(crate) async fn compact_regularly(keeper: Weak<Keeper>, log: Weak<JournalLog>) {
+    let mut interval = tokio::time::interval(INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let (Some(keeper), Some(log)) = (keeper.upgrade(), log.upgrade()) else { return };
+        if !log.is_compaction_due() {
+            continue;
+        }
+        let written = tokio::task::spawn_blocking(move || compact(&keeper, &log)).await;
+        if let Ok(Err(error)) = written {
+            tracing::warn!(%error, "the journal was not compacted; it is tried again");
+        }
+    }
+}
+
+/// Writes the state as it is, in place of the log so far. Blocks.
+pub(crate) fn compact(keeper: &Arc<Keeper>, log: &Arc<JournalLog>) -> Result<(), SnapshotError> {
+    // Nobody appends while the state is looked at.
+    let (snapshot, changes) = keeper.look(|state| {
+        let snapshot = log.start_snapshot()?;
+        Ok::<_, SnapshotError>((snapshot, state.snapshot()))
+    })?;
+    snapshot.write(|writer| {
+        for part in records(changes) {
+            writer.push(RecordKind::State as u16, &part)?;
+        }
+        Ok(())
+    })
+}
+
+fn records(changes: Vec<Change>) -> impl Iterator<Item = Bytes> {
+    let mut changes = changes.into_iter().peekable();
+    std::iter::from_fn(move || {
+        changes.peek()?;
+        Some(Change::encode_all(changes.by_ref().take(CHANGES_PER_RECORD).collect()))
+    })
+}
