@@ -417,8 +417,14 @@ fn the_sample_names_every_setting_with_its_default() {
 
     let whole = whole_sample(sample);
     let read = settings(&whole);
-    let without_default =
-        ["server.mount_port", "server.nlm_port", "server.nsm_port", "nsm.name", "metrics.listen"];
+    let without_default = [
+        "server.mount_port",
+        "server.nlm_port",
+        "server.nsm_port",
+        "journal.directory",
+        "nsm.name",
+        "metrics.listen",
+    ];
     let differing: Vec<_> = changes(&Settings::default(), &Settings { exports: vec![], ..read })
         .into_iter()
         .map(|c| c.key)
