@@ -1,6 +1,7 @@
 //! The machine by itself: scenes, and a simulation with clients, networks and servers that fail.
 
 mod scenes;
+mod sender;
 mod simulation;
 
 use std::time::{Duration, Instant};
