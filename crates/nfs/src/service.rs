@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::{Component, Path};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -11,14 +11,16 @@ use parking_lot::Mutex;
 use standfast_rpc::Peer;
 use standfast_rpc::auth::Credential;
 use standfast_settings::{ClientAccess, ExportId, ExportSettings};
-use standfast_vfs::{Caller, Error, FileSystem};
+use standfast_vfs::{Caller, Error, FileSystem, Handle};
 
 use crate::buffers::Buffers;
 use crate::callers::Callers;
 use crate::exports::{ClientTable, Decision, Names};
 use crate::handles::HandleCodec;
+use crate::locks::FileKey;
 use crate::metrics::{ExportMetrics, Metrics};
 use crate::pool::Pool;
+use crate::v4::keeper::Keeper;
 use crate::v4::pseudo::Tree;
 use crate::workers::Workers;
 
@@ -30,6 +32,15 @@ const COMPLAINT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Bytes of unused READ buffers that are kept, of each size.
 const KEPT_BUFFERS: usize = 4 << 20;
+
+/// How long a request waits for the return of a delegation before it is put off, and how often it
+/// looks.
+const RECALL_PATIENCE: Duration = Duration::from_secs(2);
+const RECALL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// A delegation stands in the way: the client has to ask again later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PutOff;
 
 /// Sizes of what one request may carry.
 #[derive(Clone, Copy, Debug)]
@@ -192,6 +203,7 @@ pub struct Service {
     limits: ArcSwap<PayloadLimits>,
     buffers: Buffers,
     exports: ArcSwap<ExportTable>,
+    keeper: OnceLock<Arc<Keeper>>,
 }
 
 impl Service {
@@ -199,7 +211,13 @@ impl Service {
     pub fn new(parts: Parts) -> Arc<Self> {
         let buffers = Buffers::new(KEPT_BUFFERS);
         let limits = ArcSwap::from_pointee(parts.limits);
-        Arc::new(Self { parts, limits, buffers, exports: ArcSwap::default() })
+        Arc::new(Self {
+            parts,
+            limits,
+            buffers,
+            exports: ArcSwap::default(),
+            keeper: OnceLock::new(),
+        })
     }
 
     /// Puts other sizes in force.
@@ -323,6 +341,45 @@ impl Service {
     /// Buffers for payloads.
     pub fn buffers(&self) -> &Buffers {
         &self.buffers
+    }
+
+    /// Says who keeps the state of NFSv4, once: what else is served must respect its delegations.
+    pub fn set_keeper(&self, keeper: Arc<Keeper>) {
+        let _already = self.keeper.set(keeper);
+    }
+
+    /// Whether delegations stand in the way of changing anything.
+    pub(crate) fn has_delegations(&self) -> bool {
+        self.keeper.get().is_some_and(|keeper| keeper.has_delegations(true))
+    }
+
+    /// Recalls the delegations that stand in the way of reading or, with `write`, of changing a
+    /// file, for who has no stateid. Waits a moment for their return: clients of protocols without
+    /// callbacks pause for seconds when they are put off.
+    ///
+    /// # Errors
+    /// The client has to ask again later.
+    pub(crate) async fn make_way(
+        &self,
+        export: ExportId,
+        handle: &Handle,
+        write: bool,
+    ) -> Result<(), PutOff> {
+        let Some(keeper) = self.keeper.get().filter(|keeper| keeper.has_delegations(write)) else {
+            return Ok(());
+        };
+        let file = FileKey { export: export.0, handle: *handle };
+        let begun = Instant::now();
+        loop {
+            let (result, pending) = keeper.make_way(&file, None, write);
+            if result.is_ok() {
+                return pending.durable().await.map_err(|_| PutOff);
+            }
+            if begun.elapsed() >= RECALL_PATIENCE {
+                return Err(PutOff);
+            }
+            tokio::time::sleep(RECALL_INTERVAL).await;
+        }
     }
 
     /// Gives back what nobody used lately.

@@ -145,6 +145,8 @@ pub struct ExportSettings {
     pub fsid: Option<Fsid>,
     /// Clients also see the filesystems mounted below it.
     pub cross_mounts: bool,
+    /// Clients of NFSv4 are given delegations.
+    pub delegations: bool,
     /// This directory must be a mount point, or nothing is exported.
     pub mount_point: Option<PathBuf>,
     /// Who may use it.
@@ -160,6 +162,7 @@ impl ExportSettings {
             path,
             fsid: None,
             cross_mounts: false,
+            delegations: true,
             mount_point: None,
             clients: Vec::new(),
         }

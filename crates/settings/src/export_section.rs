@@ -46,6 +46,7 @@ fn read_export(
     section.set("as", &mut export.export_path);
     section.set("fsid", &mut export.fsid);
     section.set("cross_mounts", &mut export.cross_mounts);
+    section.set("delegations", &mut export.delegations);
     export.mount_point = read_mount_point(&mut section, &export);
     let mut defaults = ClientAccess::default();
     read_access(&mut section, &mut defaults);

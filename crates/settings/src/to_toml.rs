@@ -37,6 +37,9 @@ pub(crate) fn export_table(title: &str, export: &ExportSettings) -> String {
     if export.cross_mounts {
         line("cross_mounts", "true".into());
     }
+    if !export.delegations {
+        line("delegations", "false".into());
+    }
     match &export.mount_point {
         Some(mount_point) if *mount_point == export.path => line("mount_point", "true".into()),
         Some(mount_point) => line("mount_point", path(mount_point)),

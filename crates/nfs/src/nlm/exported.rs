@@ -8,7 +8,7 @@ use standfast_vfs::Error;
 use super::files::{FileFuture, Files};
 use super::protocol::Status;
 use crate::locks::{FileKey, Mode};
-use crate::service::{Denied, Service};
+use crate::service::{Denied, PutOff, Service};
 
 /// The files of the exports of a [`Service`]: a lock needs a handle of ours, of a file that is
 /// there, on an export that the client may use, and may write to if the lock is exclusive.
@@ -42,6 +42,10 @@ impl ExportedFiles {
             Some(Mode::Exclusive) if access.read_only => return Err(Status::ReadOnly),
             Some(_) => {}
         }
+        let write = wanted == Some(Mode::Exclusive);
+        // A client with a delegation grants locks to itself.
+        let way = self.service.make_way(id, &handle, write).await;
+        way.map_err(|PutOff| Status::DeniedGracePeriod)?;
         let caller = self.service.caller(&call.credential, &access).await;
         let looked = export
             .workers()

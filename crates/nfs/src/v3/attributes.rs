@@ -9,7 +9,7 @@ use super::request::Request;
 
 /// GETATTR (RFC 1813 section 3.3.1).
 pub(super) async fn get_attr(request: &Request<'_>, handle: FileHandle) -> Outcome<Attributes, ()> {
-    let object = match request.object(&handle).await {
+    let object = match request.object_to_read(&handle).await {
         Ok(object) => object,
         Err(status) => return Outcome::Fail(status, ()),
     };

@@ -15,7 +15,7 @@ pub(super) async fn read(
     request: &Request<'_>,
     args: ReadArgs,
 ) -> Outcome<ReadOk, Option<Attributes>> {
-    let object = match request.object(&args.file).await {
+    let object = match request.object_to_read(&args.file).await {
         Ok(object) => object,
         Err(status) => return Outcome::Fail(status, None),
     };

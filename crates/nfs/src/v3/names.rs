@@ -126,6 +126,11 @@ pub(super) async fn rename(
         Err(status) => return Outcome::Fail(status, none),
     };
     let (from_name, to_name) = (args.from.name, args.to.name);
+    for (directory, name) in [(object.handle, &from_name), (to, &to_name)] {
+        if let Err(status) = request.make_way_to_name(&object, directory, name).await {
+            return Outcome::Fail(status, none);
+        }
+    }
     let renamed = object.change_alone(move |fs, context, from| {
         fs.rename(context, (from, &from_name), (&to, &to_name))
     });
@@ -233,6 +238,9 @@ where
         Err(status) => return Outcome::Fail(status, WccData::NONE),
     };
     let name: Name = place.name;
+    if let Err(status) = request.make_way_to_name(&object, object.handle, &name).await {
+        return Outcome::Fail(status, WccData::NONE);
+    }
     let operation = move |fs: &dyn FileSystem, context: Context<'_>, directory: &Handle| {
         operation(fs, context, directory, &name)
     };

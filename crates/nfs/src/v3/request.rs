@@ -9,7 +9,7 @@ use standfast_vfs::{Attributes, Caller, Context, Error, FileSystem, Found, Handl
 
 use super::protocol::{self as wire, Status};
 use super::{convert, protocol};
-use crate::service::{Denied, Export, PayloadLimits, Service};
+use crate::service::{Denied, Export, PayloadLimits, PutOff, Service};
 use crate::workers::{ChangeOf, Outcome};
 
 /// One call of NFSv3.
@@ -68,7 +68,46 @@ impl Request<'_> {
         handle: &protocol::FileHandle,
     ) -> Result<Object, Status> {
         let object = self.object(handle).await?;
-        if object.access.read_only { Err(Status::RoFs) } else { Ok(object) }
+        if object.access.read_only {
+            return Err(Status::RoFs);
+        }
+        self.make_way(&object, object.handle, true).await?;
+        Ok(object)
+    }
+
+    /// The same, for an operation that reads what a client of NFSv4 may not have written yet.
+    pub(super) async fn object_to_read(
+        &self,
+        handle: &protocol::FileHandle,
+    ) -> Result<Object, Status> {
+        let object = self.object(handle).await?;
+        self.make_way(&object, object.handle, false).await?;
+        Ok(object)
+    }
+
+    /// Recalls the delegations that stand in the way of changing what a name in a directory
+    /// stands for.
+    pub(super) async fn make_way_to_name(
+        &self,
+        object: &Object,
+        directory: Handle,
+        name: &[u8],
+    ) -> Result<(), Status> {
+        if !self.service.has_delegations() {
+            return Ok(());
+        }
+        let name = name.to_vec();
+        let found = object.run(move |fs, context, _| fs.lookup(context, &directory, &name));
+        // What cannot be found has no delegation; the operation itself says why.
+        match found.await? {
+            Ok(found) => self.make_way(object, found.handle, true).await,
+            Err(_) => Ok(()),
+        }
+    }
+
+    async fn make_way(&self, object: &Object, file: Handle, write: bool) -> Result<(), Status> {
+        let way = self.service.make_way(object.export.id(), &file, write).await;
+        way.map_err(|PutOff| Status::Jukebox)
     }
 
     /// A second object, which must lie on the same export as the first.

@@ -83,6 +83,39 @@ impl<'a> Compound<'a> {
         result
     }
 
+    /// Recalls what stands in the way of reading or, with `write`, of changing a file without a
+    /// stateid.
+    ///
+    /// # Errors
+    /// `DELAY`.
+    pub(super) fn make_way(&self, file: &File, write: bool) -> Result<(), Status> {
+        let (result, pending) = self.nfs.keeper.make_way(&file.key(), self.client(), write);
+        self.pending.lock().join(pending);
+        result
+    }
+
+    /// The same for what a name in a directory stands for, which is to be changed.
+    ///
+    /// # Errors
+    /// `DELAY`.
+    pub(super) async fn make_way_to_name(
+        &self,
+        directory: &File,
+        name: &[u8],
+    ) -> Result<(), Status> {
+        if !self.nfs.keeper.has_delegations(true) {
+            return Ok(());
+        }
+        let name = name.to_vec();
+        let found =
+            directory.run(move |fs, context, directory| fs.lookup(context, directory, &name));
+        // What cannot be found has no delegation; the operation itself says why.
+        match found.await {
+            Ok(found) => self.make_way(&directory.sibling(found.handle), true),
+            Err(_) => Ok(()),
+        }
+    }
+
     /// Makes the reply wait for this, too.
     pub(super) fn wait_for(&mut self, pending: Pending) {
         self.pending.get_mut().join(pending);

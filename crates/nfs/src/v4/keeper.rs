@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -12,8 +13,10 @@ use parking_lot::Mutex;
 use standfast_rpc::{Call, CallChannel};
 
 use super::kept_files::Closings;
+use super::protocol::Status;
 use super::state::{Action, Change, Connection, Effects, State};
 use crate::holder::ServiceHolder;
+use crate::locks::FileKey;
 
 /// The state of a service: of NFSv4, and the locks of all protocols.
 pub type ServiceState = State<ServiceHolder>;
@@ -165,13 +168,16 @@ pub struct Keeper {
     log: Arc<dyn Log>,
     callbacks: OnceLock<Arc<dyn Callbacks>>,
     closings: OnceLock<Closings>,
+    /// Delegations for reading, and for writing.
+    given: [AtomicUsize; 2],
 }
 
 impl Keeper {
     /// Keeps `state`, whose changes so far are in `log`.
     pub fn new(state: ServiceState, log: Arc<dyn Log>) -> Arc<Self> {
         let (callbacks, closings) = Default::default();
-        Arc::new(Self { state: Mutex::new(state), log, callbacks, closings })
+        let given = state.delegations_given().map(AtomicUsize::new);
+        Arc::new(Self { state: Mutex::new(state), log, callbacks, closings, given })
     }
 
     /// Says whose files are let go when nobody has them open any more, once.
@@ -216,6 +222,9 @@ impl Keeper {
         } else {
             self.log.append(RecordKind::State, &Change::encode_all(changes), covers)
         };
+        for (given, count) in self.given.iter().zip(state.delegations_given()) {
+            given.store(count, Ordering::Relaxed);
+        }
         drop(state);
         if let Some(callbacks) = self.callbacks.get().filter(|_| !actions.is_empty()) {
             callbacks.send(actions, self.log.barrier());
@@ -258,6 +267,27 @@ impl Keeper {
     /// Whether a callback would reach a client: see [`Callbacks::reaches`].
     pub fn reaches(&self, client: u64) -> bool {
         self.callbacks.get().is_some_and(|callbacks| callbacks.reaches(client))
+    }
+
+    /// Whether any delegation stands in the way of reading or, with `write`, of changing anything.
+    pub fn has_delegations(&self, write: bool) -> bool {
+        let [reading, writing] = &self.given;
+        writing.load(Ordering::Relaxed) > 0 || write && reading.load(Ordering::Relaxed) > 0
+    }
+
+    /// Recalls what stands in the way of reading or, with `write`, of changing a file: for
+    /// requests without a stateid. `client` may keep what it has. The error is `DELAY` while
+    /// anything stands in the way.
+    pub fn make_way(
+        &self,
+        file: &FileKey,
+        client: Option<u64>,
+        write: bool,
+    ) -> (Result<(), Status>, Pending) {
+        if !self.has_delegations(write) {
+            return (Ok(()), Pending::none());
+        }
+        self.with(|state, now| state.recall_for(file, client, write, now))
     }
 
     /// Looks at the state without changing it. What is seen need not be durable.

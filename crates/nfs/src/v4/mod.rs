@@ -75,6 +75,7 @@ impl Nfs4 {
     pub fn new(service: Arc<Service>, keeper: Arc<Keeper>) -> Self {
         let identity = ServerIdentity::new(service.handles(), "");
         keeper.set_closings(Closings(Arc::clone(&service)));
+        service.set_keeper(Arc::clone(&keeper));
         Self { service, keeper, identity, owners: Arc::default() }
     }
 

@@ -15,9 +15,15 @@ struct Form {
     fsid: Option<String>,
     #[serde(default)]
     cross_mounts: bool,
+    #[serde(default = "yes")]
+    delegations: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mount_point: Option<PathBuf>,
     allow: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl From<&ExportSettings> for Form {
@@ -27,6 +33,7 @@ impl From<&ExportSettings> for Form {
             export_path: export.export_path.clone(),
             fsid: export.fsid.map(|fsid| fsid.to_string()),
             cross_mounts: export.cross_mounts,
+            delegations: export.delegations,
             mount_point: export.mount_point.clone(),
             allow: export.clients.iter().map(format_rule).collect(),
         }
@@ -49,6 +56,7 @@ impl TryFrom<Form> for ExportSettings {
             export_path: form.export_path,
             fsid: fsid.map_err(|error| error.to_string())?,
             cross_mounts: form.cross_mounts,
+            delegations: form.delegations,
             mount_point: form.mount_point,
             clients: clients.collect::<Result<_, _>>()?,
         })

@@ -27,9 +27,22 @@ async fn get(context: &Compound<'_>, wanted: &Bitmap) -> Result<Fattr, Status> {
     if !wanted.intersection(&write_only()).is_empty() {
         return Err(Status::Inval);
     }
+    // Minor version 0 does not say which client asks, and the one that has a delegation asks, too.
+    if let (Object::File(file), Some(_)) = (object, context.client())
+        && is_delegated(wanted)
+    {
+        context.make_way(file, false)?;
+    }
     let facts = facts(object, wanted).await?;
     context.nfs.owners.prepare(owners_told(wanted, &facts)).await;
     Ok(context.encode(object, &facts, wanted))
+}
+
+/// Whether a client that has a delegation for writing may know more of what is wanted.
+fn is_delegated(wanted: &Bitmap) -> bool {
+    use Attribute::{Change, MetadataTime, ModifyTime, Size, SpaceUsed};
+    let delegated = [Change, Size, SpaceUsed, MetadataTime, ModifyTime];
+    delegated.into_iter().any(|attribute| wanted.contains(attribute as u32))
 }
 
 /// What the filesystem says of an object.
@@ -144,13 +157,13 @@ async fn apply_mask(file: &File, wishes: &Wishes) -> Result<SetAttributes, Statu
 impl Compound<'_> {
     /// A stateid that SETATTR does not need must not be a bad one all the same.
     fn check_setattr(&mut self, stateid: StateId) -> Result<(), Status> {
-        if stateid == StateId::ANONYMOUS || stateid == StateId::BYPASS {
-            return Ok(());
+        let special = stateid == StateId::ANONYMOUS || stateid == StateId::BYPASS;
+        if special {
+            return self.make_way(self.file()?, true);
         }
         let (stateid, client) = (self.stateid(stateid)?, self.client());
         let key = self.file()?.key();
-        let file = self.state(|state, _| state.file_of(client, &stateid))?;
-        if file == key { Ok(()) } else { Err(Status::BadStateId) }
+        self.state(|state, now| state.check_set_attributes(client, &stateid, &key, now))
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn offer(
     match wish {
         share_access::WANT_NONE => return none(WhyNoDelegation::NotWanted),
         share_access::WANT_CANCEL => return none(WhyNoDelegation::Cancelled),
-        _ if !context.nfs.keeper.reaches(client) => {
+        _ if !is_offered(context) || !context.nfs.keeper.reaches(client) => {
             return none(WhyNoDelegation::Resource(false));
         }
         _ => {}
@@ -43,6 +43,11 @@ pub(super) fn offer(
             Delegation::Write(WriteDelegation { stateid, recall, limit, permissions })
         }
     }
+}
+
+/// Whether the export gives delegations. Who may not change anything there needs none.
+fn is_offered(context: &Compound<'_>) -> bool {
+    context.file().is_ok_and(|file| file.place.export.settings().delegations)
 }
 
 /// DELEGRETURN (RFC 8881 section 18.6).

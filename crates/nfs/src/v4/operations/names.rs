@@ -109,6 +109,7 @@ async fn take(context: &mut Compound<'_>, args: NameArgs) -> Result<ChangeInfo, 
     check_name(&args.name)?;
     let directory = context.file_to_change()?.clone();
     context.check_no_export(&directory, &args.name).await?;
+    context.make_way_to_name(&directory, &args.name).await?;
     let name = args.name;
     let removed = directory.change_alone(move |fs, context, directory| {
         let removed = fs.remove(context, directory, &name);
@@ -133,6 +134,8 @@ async fn move_name(context: &mut Compound<'_>, args: RenameArgs) -> Result<Renam
     let (source, target) = pair(&source, &target)?;
     context.check_no_export(source, &args.from).await?;
     context.check_no_export(target, &args.to).await?;
+    context.make_way_to_name(source, &args.from).await?;
+    context.make_way_to_name(target, &args.to).await?;
     let (to, from_name, to_name) = (target.handle, args.from, args.to);
     let renamed = source
         .change_alone(move |fs, context, from| {
@@ -161,6 +164,7 @@ async fn add_name(context: &mut Compound<'_>, args: NameArgs) -> Result<ChangeIn
     let (object, directory) = (context.saved()?.clone(), context.current()?.clone());
     check_name(&args.name)?;
     let (object, directory) = pair(&object, &directory)?;
+    context.make_way(object, true)?;
     let (to, name) = (directory.handle, args.name);
     let linked = object.change(move |fs, context, handle| fs.link(context, handle, &to, &name));
     match changed_directory(directory, linked.await?) {

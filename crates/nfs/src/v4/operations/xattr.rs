@@ -36,6 +36,7 @@ pub(super) async fn set_xattr(
 async fn set(context: &Compound<'_>, args: SetXattrArgs) -> Result<ChangeInfo, Status> {
     check_name(&args.name)?;
     let file = context.file_to_change()?;
+    context.make_way(file, true)?;
     let how = match args.how {
         SetXattrHow::Either => SetHow::Either,
         SetXattrHow::Create => SetHow::Create,
@@ -58,6 +59,7 @@ pub(super) async fn remove_xattr(
 async fn remove(context: &Compound<'_>, name: Component) -> Result<ChangeInfo, Status> {
     check_name(&name)?;
     let file = context.file_to_change()?;
+    context.make_way(file, true)?;
     let changed =
         file.change(move |fs, context, file| fs.remove_extended_attribute(context, file, &name));
     changed_file(file, changed.await?)

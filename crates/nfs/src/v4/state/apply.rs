@@ -186,7 +186,17 @@ impl<H: Holder> State<H> {
             owner.states.insert(id);
         }
         self.files.entry(entry.file).or_default().insert(id);
-        self.states.insert(id, entry);
+        self.count_delegation(&entry, 1);
+        if let Some(former) = self.states.insert(id, entry) {
+            self.count_delegation(&former, -1);
+        }
+    }
+
+    fn count_delegation(&mut self, entry: &Entry, change: isize) {
+        if let Kind::Delegation { write, .. } = entry.kind {
+            let count = &mut self.given[usize::from(write)];
+            *count = count.saturating_add_signed(change);
+        }
     }
 
     fn apply_open(&mut self, record: &OpenRecord) {
@@ -237,6 +247,7 @@ impl<H: Holder> State<H> {
     fn apply_state_removed(&mut self, id: u64) {
         self.release(id);
         let Some(entry) = self.states.remove(&id) else { return };
+        self.count_delegation(&entry, -1);
         if let Some(client) = self.clients.get_mut(&entry.client) {
             client.states.remove(&id);
             client.revoked.remove(&id);

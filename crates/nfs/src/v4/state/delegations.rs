@@ -1,7 +1,7 @@
 //! Delegations: given with an open, recalled when somebody else needs the file (RFC 8881 section
 //! 10.4).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::locks::FileKey;
 
@@ -9,6 +9,13 @@ use super::super::protocol::{StateId, Status};
 use super::ids::state_number;
 use super::stateids::{Entry, Kind};
 use super::{Action, Change, DelegationRecord, Holder, Revocation, State};
+
+/// How long a file gets no delegation after one was in the way: clients that take turns would wait
+/// for a recall each time.
+const COOL_DOWN: Duration = Duration::from_secs(30);
+
+/// Files that are remembered for that.
+const CONTENDED: usize = 4096;
 
 /// A delegation that was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +29,8 @@ pub struct Delegated {
 impl<H: Holder> State<H> {
     /// Gives a delegation along with an open, if that stands in nobody's way: one for writing if
     /// the open writes and no other client has the file open, one for reading if none writes.
-    /// Whether the client can be called back is for the caller to know.
+    /// Whether the client can be called back is for the caller to know. A file that another
+    /// client has locked gets none: with a delegation, its holder grants locks to itself.
     pub fn delegate(&mut self, open: &StateId, now: Instant) -> Option<Delegated> {
         let (_, number) = state_number(open);
         let entry = *self.states.get(&number)?;
@@ -39,7 +47,18 @@ impl<H: Holder> State<H> {
         };
         let states = self.states_of(&file);
         let mut others = states.iter().filter_map(|id| self.states.get(id));
-        let allowed = self.settings.delegations && self.check_states(client).is_ok();
+        let is_locked = || {
+            let mut held = self.locks.held(&file).into_iter();
+            held.any(|lock| lock.owner.as_v4().is_none_or(|holder| holder.client != client))
+        };
+        let is_cool = self
+            .contended
+            .get(&file)
+            .is_none_or(|at| now.saturating_duration_since(*at) >= COOL_DOWN);
+        let allowed = self.settings.delegations
+            && is_cool
+            && self.check_states(client).is_ok()
+            && !is_locked();
         if !allowed || others.any(stands_in_way) {
             return None;
         }
@@ -93,11 +112,44 @@ impl<H: Holder> State<H> {
                 continue;
             }
             result = Err(Status::Delay);
+            self.note_contended(*file, now);
             if recalled.is_none() {
                 self.recall(id, writes, now);
             }
         }
         result
+    }
+
+    fn note_contended(&mut self, file: FileKey, now: Instant) {
+        if self.contended.len() >= CONTENDED {
+            self.contended.retain(|_, at| now.saturating_duration_since(*at) < COOL_DOWN);
+        }
+        if self.contended.len() < CONTENDED {
+            self.contended.insert(file, now);
+        }
+    }
+
+    /// How many delegations there are for reading, and for writing.
+    pub fn delegations_given(&self) -> [usize; 2] {
+        self.given
+    }
+
+    /// SETATTR by a stateid: what else than the size is set. The stateid must be of the file.
+    ///
+    /// # Errors
+    /// Those of stateids; `DELAY` while a delegation is recalled.
+    pub fn check_set_attributes(
+        &mut self,
+        client: Option<u64>,
+        id: &StateId,
+        file: &FileKey,
+        now: Instant,
+    ) -> Result<(), Status> {
+        let (_, entry) = self.lookup(client, id)?;
+        if entry.file != *file {
+            return Err(Status::BadStateId);
+        }
+        self.recall_for(file, Some(entry.client), true, now)
     }
 
     fn recall(&mut self, id: u64, write: bool, now: Instant) {

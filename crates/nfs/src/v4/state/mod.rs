@@ -106,6 +106,10 @@ pub struct State<H: Holder = LockHolder> {
     files: HashMap<FileKey, BTreeSet<u64>>,
     locks: LockTable<FileKey, H>,
     lock_waiters: HashMap<FileKey, Vec<LockWaiter>>,
+    /// Delegations for reading, and for writing.
+    given: [usize; 2],
+    /// Files whose delegations were in somebody's way, and when.
+    contended: HashMap<FileKey, Instant>,
     effects: Effects<H>,
     /// Set where the journal was lost.
     grace: Option<Grace>,
@@ -129,6 +133,8 @@ impl<H: Holder> State<H> {
             files: HashMap::new(),
             locks: LockTable::new(limits),
             lock_waiters: HashMap::new(),
+            given: [0; 2],
+            contended: HashMap::new(),
             effects: Effects::default(),
             grace: None,
         }

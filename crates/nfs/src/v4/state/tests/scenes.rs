@@ -545,9 +545,17 @@ fn delegations_are_recalled_and_revoked() {
     let read = scene.state.open(&wish, scene.now).unwrap().stateid;
     assert_eq!(scene.state.delegate(&read, scene.now), None);
     scene.state.close(Some(client), &open, scene.now).unwrap();
+    assert_eq!(scene.state.delegations_given(), [0, 0]);
     let given = scene.state.delegate(&read, scene.now).unwrap();
     assert!(!given.write);
+    assert_eq!(scene.state.delegations_given(), [1, 0]);
+    assert_eq!(scene.state.recall_for(&file(1), None, true, scene.now), Err(Status::Delay));
     assert_eq!(scene.state.return_delegation(Some(other), &given.stateid, scene.now), Ok(()));
+    scene.keep();
+    // Not again at once: those who take turns would wait for a recall each time.
+    assert_eq!(scene.state.delegate(&read, scene.now), None);
+    scene.now += LEASE;
+    assert!(scene.state.delegate(&read, scene.now).is_some());
     scene.keep();
 }
 
