@@ -1,5 +1,6 @@
 //! NFS version 4: minor versions 0 (RFC 7530), 1 (RFC 8881) and 2 (RFC 7862).
 
+mod acl;
 mod attributes;
 pub mod callbacks;
 mod compound;

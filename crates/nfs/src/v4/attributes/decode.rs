@@ -3,9 +3,10 @@
 use standfast_vfs::{SetAttributes, SetTime, Timestamp};
 
 use super::super::Nfs4;
+use super::super::acl::{self, Lists, Who};
 use super::super::owner_names::Kind;
 use super::super::protocol::{
-    Attribute, AttributeError, Bitmap, Fattr, SetTime as WireSetTime, Status, Time, Value,
+    Acl, Attribute, AttributeError, Bitmap, Fattr, SetTime as WireSetTime, Status, Time, Value,
 };
 use super::supported::{supported, writable};
 
@@ -21,6 +22,8 @@ pub(in super::super) struct Wishes {
     pub(in super::super) mask: Bitmap,
     /// Their values, for the filesystem.
     pub(in super::super) set: SetAttributes,
+    /// The access control list.
+    pub(in super::super) acl: Option<Vec<acl::Entry>>,
     /// Bits of the mode to change, and those that are meant.
     pub(in super::super) masked_mode: Option<(u32, u32)>,
 }
@@ -50,6 +53,7 @@ pub(in super::super) async fn read_wishes(
     let set = &mut wishes.set;
     for value in values {
         match value {
+            Value::Acl(acl) => wishes.acl = Some(read_acl(nfs, &acl).await?),
             Value::Size(size) => set.size = Some(size),
             Value::Mode(mode) => set.mode = Some(mode & MODE),
             Value::ModeSetMasked(masked) => {
@@ -75,6 +79,33 @@ pub(in super::super) async fn read_wishes(
         return Err(Status::Inval);
     }
     Ok(wishes)
+}
+
+impl Wishes {
+    /// The access control lists, for a directory or for something else.
+    ///
+    /// # Errors
+    /// Those of [`Lists::from_entries`].
+    pub(in super::super) fn lists(&self, is_directory: bool) -> Result<Option<Lists>, Status> {
+        let entries = self.acl.as_ref();
+        entries.map(|entries| Lists::from_entries(entries, is_directory)).transpose()
+    }
+}
+
+/// Finds the users and groups of an access control list.
+async fn read_acl(nfs: &Nfs4, list: &Acl) -> Result<Vec<acl::Entry>, Status> {
+    let mut entries = Vec::with_capacity(list.0.len());
+    for ace in &list.0 {
+        let who = match Who::special(&ace.who) {
+            Some(special) => special,
+            None if Who::names_group(ace.flags) => {
+                Who::Group(nfs.owners.find(Kind::Group, &ace.who.0).await?)
+            }
+            None => Who::User(nfs.owners.find(Kind::User, &ace.who.0).await?),
+        };
+        entries.push(acl::Entry { kind: ace.kind, flags: ace.flags, mask: ace.mask, who });
+    }
+    Ok(entries)
 }
 
 fn set_time(time: &WireSetTime) -> Result<SetTime, Status> {

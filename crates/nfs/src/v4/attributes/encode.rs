@@ -5,6 +5,7 @@ use standfast_rpc::xdr::{Encode, Encoder, Opaque};
 use standfast_vfs::{FileKind, Timestamp};
 
 use super::super::Nfs4;
+use super::super::acl::{self, Who};
 use super::super::protocol::{
     Attribute, Bitmap, ChangeAttributeType, Fattr, FileType, FsId, Status, Time,
 };
@@ -54,6 +55,8 @@ impl Subject<'_> {
             It::SupportedAttributes => supported(self.minor).encode(to),
             It::Type => FileType::from(attributes.kind).encode(to),
             It::HandleExpireType => PERSISTENT.encode(to),
+            It::Acl => self.put_acl(to)?,
+            It::AclSupport => acl::SUPPORT.encode(to),
             It::Change => attributes.change.encode(to),
             It::Size => attributes.size.encode(to),
             It::LinkSupport | It::SymlinkSupport | It::UniqueHandles => true.encode(to),
@@ -90,9 +93,27 @@ impl Subject<'_> {
             It::MountedOnFileId => self.mounted_on.encode(to),
             It::SupportedExclusiveCreate => exclusive_create(self.minor).encode(to),
             It::CharsetCapabilities => CONTAINS_NON_UTF8.encode(to),
+            It::XattrSupport => true.encode(to),
             It::CloneBlockSize => CLONE_BLOCK_SIZE.encode(to),
             It::ChangeAttributeType => ChangeAttributeType::Monotonic.encode(to),
             other => return self.put_space(other, to),
+        }
+        Some(())
+    }
+
+    fn put_acl(&self, to: &mut Encoder) -> Option<()> {
+        let is_directory = self.facts.attributes.kind == FileKind::Directory;
+        let entries = self.facts.acl.as_ref()?.entries(is_directory);
+        to.u32(entries.len() as u32);
+        for entry in entries {
+            entry.kind.encode(to);
+            to.u32(entry.flags);
+            to.u32(entry.mask);
+            match entry.who {
+                Who::User(uid) => to.opaque(&self.nfs.owners.user(uid)),
+                Who::Group(gid) => to.opaque(&self.nfs.owners.group(gid)),
+                special => to.opaque(special.special_name()?),
+            }
         }
         Some(())
     }
@@ -102,6 +123,9 @@ impl Subject<'_> {
         use Attribute as It;
         let (space, limits) = (&self.facts.space, &self.facts.limits);
         match attribute {
+            It::QuotaAvailableHard => self.facts.quota?.hard.encode(to),
+            It::QuotaAvailableSoft => self.facts.quota?.soft.encode(to),
+            It::QuotaUsed => self.facts.quota?.used.encode(to),
             It::FilesAvailable => space.as_ref()?.available_files.encode(to),
             It::FilesFree => space.as_ref()?.free_files.encode(to),
             It::FilesTotal => space.as_ref()?.total_files.encode(to),

@@ -16,18 +16,10 @@ const WRITE_ONLY: &[Attribute] = &[
 
 /// Attributes that can be set and be read.
 const READ_WRITE: &[Attribute] =
-    &[Attribute::Size, Attribute::Mode, Attribute::Owner, Attribute::OwnerGroup];
+    &[Attribute::Acl, Attribute::Size, Attribute::Mode, Attribute::Owner, Attribute::OwnerGroup];
 
 /// Attributes that exist in the protocol and that no filesystem here has.
-const UNSERVED: &[Attribute] = &[
-    Attribute::Acl,
-    Attribute::AclSupport,
-    Attribute::QuotaAvailableHard,
-    Attribute::QuotaAvailableSoft,
-    Attribute::QuotaUsed,
-    Attribute::SpaceFreed,
-    Attribute::XattrSupport,
-];
+const UNSERVED: &[Attribute] = &[Attribute::SpaceFreed];
 
 fn set(attributes: &[Attribute]) -> Bitmap {
     attributes.iter().map(|attribute| *attribute as u32).collect()

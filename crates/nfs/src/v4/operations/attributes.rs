@@ -1,9 +1,11 @@
 //! Attributes: GETATTR, SETATTR, VERIFY, NVERIFY and ACCESS.
 
 use bytes::Bytes;
+use rustix::io::Errno;
 use standfast_settings::ExportId;
-use standfast_vfs::{AccessMask, FileKind, SetAttributes};
+use standfast_vfs::{AccessMask, AclKind, Error, FileKind, SetAttributes};
 
+use super::super::acl::{Lists, Who};
 use super::super::attributes::{
     Facts, Needs, Subject, Wishes, encode, read_wishes, supported, write_only,
 };
@@ -56,12 +58,19 @@ async fn facts(object: &Object, wanted: &Bitmap) -> Result<Facts, Status> {
     }
 }
 
-/// The owner and the group of an object, if they will be told.
+/// The owner and the group of an object and those of its access control lists, if they will be
+/// told.
 pub(super) fn owners_told(wanted: &Bitmap, facts: &Facts) -> impl Iterator<Item = (Kind, u32)> {
     let told = |attribute: Attribute| wanted.contains(attribute as u32);
     let user = told(Attribute::Owner).then_some((Kind::User, facts.attributes.uid));
     let group = told(Attribute::OwnerGroup).then_some((Kind::Group, facts.attributes.gid));
-    user.into_iter().chain(group)
+    let lists = facts.acl.iter().filter(move |_| told(Attribute::Acl));
+    let named = lists.flat_map(|lists| lists.entries(false)).filter_map(|entry| match entry.who {
+        Who::User(id) => Some((Kind::User, id)),
+        Who::Group(id) => Some((Kind::Group, id)),
+        _ => None,
+    });
+    user.into_iter().chain(group).chain(named)
 }
 
 impl Compound<'_> {
@@ -128,10 +137,35 @@ async fn set(context: &mut Compound<'_>, args: SetAttrArgs) -> Result<(), Status
     }
     let file = context.file()?;
     let set = apply_mask(file, &wishes).await?;
-    let changed = file
-        .change_alone(move |fs, context, handle| fs.set_attributes(context, handle, &set, None))
-        .await?;
-    changed.result.map_err(|error| file.status(&error))
+    let lists = match wishes.acl {
+        Some(_) => wishes.lists(file.kind().await? == FileKind::Directory)?,
+        None => None,
+    };
+    if lists.is_none() || set != SetAttributes::default() {
+        let changed = file
+            .change_alone(move |fs, context, handle| fs.set_attributes(context, handle, &set, None))
+            .await?;
+        changed.result.map_err(|error| file.status(&error))?;
+    }
+    // After the mode (RFC 8881 section 6.4.1.3).
+    set_lists(file, lists).await
+}
+
+/// Sets access control lists, if there are any.
+pub(super) async fn set_lists(file: &File, lists: Option<Lists>) -> Result<(), Status> {
+    let Some(lists) = lists else { return Ok(()) };
+    let is_directory = file.kind().await? == FileKind::Directory;
+    let changed = file.change_alone(move |fs, context, handle| {
+        let changed = fs.set_acl(context, handle, AclKind::Access, Some(&lists.access));
+        if changed.result.is_err() || !is_directory {
+            return changed;
+        }
+        fs.set_acl(context, handle, AclKind::Default, lists.default.as_ref())
+    });
+    changed.await?.result.map_err(|error| match error {
+        Error::Os(Errno::OPNOTSUPP) => Status::AttrNotSupp,
+        error => file.status(&error),
+    })
 }
 
 /// Only a regular file has a size that can be changed, and only by who may write.
@@ -210,17 +244,24 @@ pub(super) async fn access(context: &mut Compound<'_>, args: AccessArgs) -> Outc
 const READ: u32 = AccessMask::READ;
 const CHANGES: u32 = AccessMask::MODIFY | AccessMask::EXTEND | AccessMask::DELETE;
 const ALL: u32 = READ | AccessMask::LOOKUP | CHANGES | AccessMask::EXECUTE;
+/// Those of RFC 8276 (section 8.5).
+const EXTENDED: u32 =
+    AccessMask::READ_EXTENDED | AccessMask::WRITE_EXTENDED | AccessMask::LIST_EXTENDED;
 
 async fn check_rights(context: &Compound<'_>, asked: u32) -> Result<AccessOk, Status> {
     let object = context.current()?;
-    let known = asked & ALL;
+    let known = asked & if context.minor >= 2 { ALL | EXTENDED } else { ALL };
     let file = match object {
         Object::File(file) => file,
         Object::Node(_) => {
             return Ok(AccessOk { supported: known, access: known & (READ | AccessMask::LOOKUP) });
         }
     };
-    let wanted = if file.place.access.read_only { known & !CHANGES } else { known };
+    let wanted = if file.place.access.read_only {
+        known & !(CHANGES | AccessMask::WRITE_EXTENDED)
+    } else {
+        known
+    };
     let looked = file.look(move |fs, context, handle| {
         let (granted, attributes) = fs.access(context, handle, AccessMask(wanted))?;
         Ok((granted.0, attributes.kind))

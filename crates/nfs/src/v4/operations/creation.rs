@@ -8,6 +8,7 @@ use super::super::object::{File, Object};
 use super::super::protocol::{
     Attribute, Bitmap, ChangeInfo, Component, CreateHow, Fattr, Status, Verifier,
 };
+use super::attributes::set_lists;
 use super::names::changed_directory;
 
 /// How often to look again where others make and remove the name at the same time.
@@ -140,11 +141,13 @@ async fn unchecked(
 /// The name must be new.
 async fn make(directory: &File, name: &Component, wishes: &Wishes) -> Result<Found, Status> {
     writable(directory)?;
+    let lists = wishes.lists(false)?;
     let (name, how) = (name.clone(), Creation::Guarded(wishes.set.clone()));
     let made =
         directory.change(move |fs, context, directory| fs.create(context, directory, &name, &how));
     let (found, info) = changed_directory(directory, made.await?)?;
     let file = directory.sibling(found.handle);
+    set_lists(&file, lists).await?;
     let attributes = wishes.mask;
     Ok(Found { file, directory: info, attributes, is_new: true, truncate: false })
 }
@@ -157,6 +160,7 @@ async fn exclusive(
     wishes: Wishes,
 ) -> Result<Found, Status> {
     writable(directory)?;
+    let lists = wishes.lists(false)?;
     let (name, how) = (name.clone(), Creation::Exclusive(verifier));
     let made =
         directory.change(move |fs, context, directory| fs.create(context, directory, &name, &how));
@@ -172,6 +176,7 @@ async fn exclusive(
             .await?;
         changed.result.map_err(|error| file.status(&error))?;
     }
+    set_lists(&file, lists).await?;
     Ok(Found { file, directory: info, attributes, is_new: true, truncate: false })
 }
 

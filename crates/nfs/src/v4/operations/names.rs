@@ -11,6 +11,7 @@ use super::super::protocol::{
     Attribute, ChangeInfo, CreateArgs, CreateOk, CreateType, LinkText, NameArgs, Outcome,
     ReadLinkOk, RenameArgs, RenameOk, SpecData, Status,
 };
+use super::attributes::set_lists;
 
 /// LOOKUP (RFC 8881 section 18.13).
 pub(super) async fn lookup(context: &mut Compound<'_>, args: NameArgs) -> Status {
@@ -70,6 +71,7 @@ async fn make(context: &mut Compound<'_>, args: CreateArgs) -> Result<CreateOk, 
     if args.attributes.mask.contains(Attribute::Size as u32) {
         return Err(Status::Inval);
     }
+    let lists = wishes.lists(matches!(kind, CreateKind::Directory))?;
     let mut set = wishes.set;
     if let Some((value, mask)) = wishes.masked_mode {
         set.mode = Some(value & mask);
@@ -78,7 +80,9 @@ async fn make(context: &mut Compound<'_>, args: CreateArgs) -> Result<CreateOk, 
     let made = directory
         .change(move |fs, context, directory| fs.make(context, directory, &name, &kind, &set));
     let (found, info) = changed_directory(&directory, made.await?)?;
-    context.set_current_file(directory.sibling(found.handle));
+    let made = directory.sibling(found.handle);
+    set_lists(&made, lists).await?;
+    context.set_current_file(made);
     Ok(CreateOk { directory: info, attributes: args.attributes.mask })
 }
 
