@@ -1,0 +1,142 @@
+//! The log and the vote.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::io;
+use std::ops::RangeBounds;
+use std::sync::Arc;
+
+use openraft::storage::{LogFlushed, RaftLogStorage};
+use openraft::{LogState, OptionalSend, RaftLogReader, StorageIOError};
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use super::super::types::{Entry, LogId, StorageError, TypeConfig, Vote};
+use super::disk::{Change, Disk, LogContents, key};
+
+#[derive(Default)]
+struct Log {
+    entries: BTreeMap<u64, Entry>,
+    vote: Option<Vote>,
+    committed: Option<LogId>,
+    purged: Option<LogId>,
+}
+
+/// The log and the vote of this node.
+#[derive(Clone)]
+pub struct LogStore {
+    log: Arc<Mutex<Log>>,
+    disk: Disk,
+}
+
+impl LogStore {
+    pub(super) fn new(disk: Disk, contents: LogContents) -> Self {
+        let entries = contents.entries.into_iter().map(|entry| (entry.log_id.index, entry));
+        let log = Log {
+            entries: entries.collect(),
+            vote: contents.vote,
+            committed: contents.committed,
+            purged: contents.purged,
+        };
+        Self { log: Arc::new(Mutex::new(log)), disk }
+    }
+
+    /// Whether anything was ever written: a node that has voted or has a log is no new one.
+    pub fn is_empty(&self) -> bool {
+        let log = self.log.lock();
+        log.entries.is_empty() && log.vote.is_none() && log.purged.is_none()
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(io::Error::from)
+}
+
+fn log_error(error: &io::Error) -> StorageError {
+    StorageIOError::write_logs(error).into()
+}
+
+impl RaftLogReader<TypeConfig> for LogStore {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<Entry>, StorageError> {
+        let log = self.log.lock();
+        Ok(log.entries.range(range).map(|(_, entry)| entry.clone()).collect())
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, StorageError> {
+        let log = self.log.lock();
+        let last = log.entries.last_key_value().map(|(_, entry)| entry.log_id);
+        Ok(LogState { last_purged_log_id: log.purged, last_log_id: last.or(log.purged) })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError> {
+        let fail = |error: &io::Error| StorageError::from(StorageIOError::write_vote(error));
+        let bytes = json(vote).map_err(|error| fail(&error))?;
+        self.disk.write(vec![Change::Put(key::VOTE, bytes)]).await.map_err(|error| fail(&error))?;
+        self.log.lock().vote = Some(*vote);
+        Ok(())
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote>, StorageError> {
+        Ok(self.log.lock().vote)
+    }
+
+    /// Not waited for: it only spares a restarted node that has no quorum the older state, and it
+    /// goes into the next flush or into one of its own.
+    async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError> {
+        let bytes = json(&committed).map_err(|error| log_error(&error))?;
+        self.log.lock().committed = committed;
+        self.disk.submit(vec![Change::Put(key::COMMITTED, bytes)], None);
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId>, StorageError> {
+        Ok(self.log.lock().committed)
+    }
+
+    async fn append<I>(
+        &mut self,
+        entries: I,
+        callback: LogFlushed<TypeConfig>,
+    ) -> Result<(), StorageError>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let entries: Vec<Entry> = entries.into_iter().collect();
+        let encoded = entries.iter().map(|entry| Ok((entry.log_id.index, json(entry)?)));
+        let encoded = encoded.collect::<io::Result<Vec<_>>>().map_err(|error| log_error(&error))?;
+        let by_index = entries.into_iter().map(|entry| (entry.log_id.index, entry));
+        self.log.lock().entries.extend(by_index);
+        let done = Box::new(move |result| callback.log_io_completed(result));
+        self.disk.submit(vec![Change::Append(encoded)], Some(done));
+        Ok(())
+    }
+
+    async fn truncate(&mut self, from: LogId) -> Result<(), StorageError> {
+        _ = self.log.lock().entries.split_off(&from.index);
+        let change = Change::RemoveFrom(from.index);
+        self.disk.write(vec![change]).await.map_err(|error| log_error(&error))
+    }
+
+    async fn purge(&mut self, upto: LogId) -> Result<(), StorageError> {
+        let bytes = json(&Some(upto)).map_err(|error| log_error(&error))?;
+        {
+            let mut log = self.log.lock();
+            log.entries = log.entries.split_off(&(upto.index + 1));
+            log.purged = Some(upto);
+        }
+        let changes = vec![Change::Put(key::PURGED, bytes), Change::RemoveUpTo(upto.index)];
+        self.disk.write(changes).await.map_err(|error| log_error(&error))
+    }
+}
