@@ -185,8 +185,11 @@ impl Authority {
     }
 }
 
-/// SHA-256 of a certificate (PEM).
-fn authority_fingerprint(pem: &str) -> Result<[u8; 32], PkiError> {
+/// SHA-256 of the certificate of an authority (PEM).
+///
+/// # Errors
+/// It cannot be read.
+pub fn authority_fingerprint(pem: &str) -> Result<[u8; 32], PkiError> {
     let der = CertificateDer::from_pem_slice(pem.as_bytes());
     let der = der.map_err(|error| PkiError::certificate("cannot read the authority", error))?;
     let mut fingerprint = [0; 32];

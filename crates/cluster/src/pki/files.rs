@@ -23,6 +23,9 @@ pub struct Identity {
     pub name: String,
     /// Where it listens for the others.
     pub listen: Vec<std::net::SocketAddr>,
+    /// The times of the cluster as they were known last: some are needed before the log is read.
+    #[serde(default)]
+    pub timing: Option<standfast_settings::Timing>,
 }
 
 /// What the first node keeps until the cluster is founded for good.

@@ -12,7 +12,7 @@ mod files;
 mod tls;
 mod token;
 
-pub use authority::{Authority, NodeKey, PeerIdentity, Request};
+pub use authority::{Authority, NodeKey, PeerIdentity, Request, authority_fingerprint};
 pub use error::PkiError;
 pub use files::{Founding, Identity, IdentityFiles};
 pub use tls::{TlsIdentity, explain, joining_client, peer_identity, server_name};

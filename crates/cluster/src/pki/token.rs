@@ -7,7 +7,7 @@ use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use ring::digest::{SHA256, digest};
 
 use super::{PkiError, random};
-use crate::model::{TokenHash, TokenId};
+use crate::model::{Secret, TokenHash, TokenId};
 
 /// What every token begins with; the number is the version of its form.
 const PREFIX: &str = "standfast1_";
@@ -36,6 +36,11 @@ impl JoinToken {
     /// The system gives no random numbers.
     pub fn new(authority: [u8; FINGERPRINT], addresses: Vec<String>) -> Result<Self, PkiError> {
         Ok(Self { authority, secret: random()?, addresses })
+    }
+
+    /// The secret, in hexadecimal.
+    pub fn secret(&self) -> Secret {
+        Secret::new(HEXLOWER.encode(&self.secret))
     }
 
     /// What the cluster keeps of it.

@@ -134,6 +134,12 @@ struct Job {
     done: Option<Done>,
 }
 
+enum Order {
+    Write(Job),
+    /// Nothing is written any more. The other end is dropped when the file is closed.
+    Close(Closing),
+}
+
 /// Whether the file can be written to.
 #[derive(Clone, Debug, Default)]
 pub struct DiskHealth(Arc<Mutex<Option<String>>>);
@@ -159,7 +165,7 @@ impl DiskHealth {
 /// A way to the thread that writes. It ends with the last of these.
 #[derive(Clone)]
 pub(super) struct Disk {
-    jobs: Sender<Job>,
+    orders: Sender<Order>,
     health: DiskHealth,
 }
 
@@ -169,14 +175,14 @@ impl Disk {
         claim(&database, path, owner)?;
         let contents = read_contents(&database, path)?;
         let health = DiskHealth::default();
-        let (jobs, queue) = channel();
+        let (orders, queue) = channel();
         let writer =
             Writer { path: path.into(), database: Some(database), queue, health: health.clone() };
         std::thread::Builder::new()
             .name("cluster-log".into())
             .spawn(move || writer.run())
             .map_err(|source| StoreError::Io { path: path.into(), source })?;
-        Ok((Self { jobs, health }, contents))
+        Ok((Self { orders, health }, contents))
     }
 
     pub(super) fn health(&self) -> DiskHealth {
@@ -185,10 +191,19 @@ impl Disk {
 
     /// Has changes written; `done` is called when they are durable.
     pub(super) fn submit(&self, changes: Vec<Change>, done: Option<Done>) {
-        if let Err(lost) = self.jobs.send(Job { changes, done })
-            && let Some(done) = lost.0.done
+        let order = Order::Write(Job { changes, done });
+        if let Err(std::sync::mpsc::SendError(Order::Write(Job { done: Some(done), .. }))) =
+            self.orders.send(order)
         {
-            done(Err(io::Error::other("the writer of the log has ended")));
+            done(Err(closed()));
+        }
+    }
+
+    /// Closes the file. What waits for a full disk is given up; nobody was told that it is durable.
+    pub(super) async fn close(&self) {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        if self.orders.send(Order::Close(sender)).is_ok() {
+            let _dropped = receiver.await;
         }
     }
 
@@ -197,8 +212,12 @@ impl Disk {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         // Nobody waits any more: then nobody needs the answer.
         self.submit(changes, Some(Box::new(move |result| _ = sender.send(result))));
-        receiver.await.unwrap_or_else(|_| Err(io::Error::other("the writer of the log has ended")))
+        receiver.await.unwrap_or_else(|_| Err(closed()))
     }
+}
+
+fn closed() -> io::Error {
+    io::Error::other("the log of the cluster is closed")
 }
 
 fn open_database(path: &Path) -> Result<Database, StoreError> {
@@ -350,57 +369,60 @@ fn commit<'a>(
 struct Writer {
     path: PathBuf,
     database: Option<Database>,
-    queue: Receiver<Job>,
+    queue: Receiver<Order>,
     health: DiskHealth,
 }
 
 impl Writer {
     fn run(mut self) {
         let mut waiting = Vec::new();
-        loop {
-            match self.queue.recv() {
-                Ok(job) => waiting.push(job),
-                Err(_) => return,
+        while let Ok(order) = self.queue.recv() {
+            let mut closing = take(order, &mut waiting);
+            while closing.is_none() && waiting.len() < BATCH {
+                let Ok(order) = self.queue.try_recv() else { break };
+                closing = take(order, &mut waiting);
             }
-            while waiting.len() < BATCH {
-                match self.queue.try_recv() {
-                    Ok(job) => waiting.push(job),
-                    Err(_) => break,
-                }
-            }
-            let Some(result) = self.write_until_decided(&mut waiting) else { return };
+            let result = self.write_until_decided(&mut waiting, &mut closing);
             for job in waiting.drain(..) {
                 if let Some(done) = job.done {
-                    done(result.as_ref().map(|()| ()).map_err(|error| same(error)));
+                    done(result.as_ref().map(|()| ()).map_err(same));
                 }
+            }
+            if let Some(closing) = closing {
+                drop(self.database.take());
+                drop(closing);
+                return;
             }
         }
     }
 
-    /// Writes what waits. A full disk is tried again until there is space; `None` if everybody left
-    /// before that.
-    fn write_until_decided(&mut self, waiting: &mut Vec<Job>) -> Option<io::Result<()>> {
+    /// Writes what waits. A full disk is tried again until there is space, or until the file is to
+    /// be closed.
+    fn write_until_decided(
+        &mut self,
+        waiting: &mut Vec<Job>,
+        closing: &mut Option<Closing>,
+    ) -> io::Result<()> {
         loop {
             let error = match self.write(waiting) {
                 Ok(()) => {
                     self.health.set(None);
-                    return Some(Ok(()));
+                    return Ok(());
                 }
                 Err(error) => error,
             };
-            if !is_full(&error) {
-                let problem = format!("cannot write {}: {error}", self.path.display());
-                self.health.set(Some(problem));
-                return Some(Err(error));
+            let path = self.path.display();
+            if !is_full(&error) || closing.is_some() {
+                self.health.set(Some(format!("cannot write {path}: {error}")));
+                return Err(error);
             }
             self.health.set(Some(format!(
-                "cannot write {}: {error}; this node takes part again when there is space",
-                self.path.display()
+                "cannot write {path}: {error}; this node takes part again when there is space"
             )));
             match self.queue.recv_timeout(RETRY) {
-                Ok(job) => waiting.push(job),
+                Ok(order) => *closing = take(order, waiting),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Disconnected) => return Err(closed()),
             }
         }
     }
@@ -423,6 +445,18 @@ impl Writer {
             Err(redb::Error::Io(error)) => Err(error),
             Err(other) => Err(io::Error::other(other.to_string())),
         }
+    }
+}
+
+type Closing = tokio::sync::oneshot::Sender<()>;
+
+fn take(order: Order, waiting: &mut Vec<Job>) -> Option<Closing> {
+    match order {
+        Order::Write(job) => {
+            waiting.push(job);
+            None
+        }
+        Order::Close(closing) => Some(closing),
     }
 }
 

@@ -41,10 +41,16 @@ impl LogStore {
         Self { log: Arc::new(Mutex::new(log)), disk }
     }
 
-    /// Whether anything was ever written: a node that has voted or has a log is no new one.
-    pub fn is_empty(&self) -> bool {
+    /// Closes the file; another process can open it then. Nothing can be written any more.
+    pub(crate) async fn close(&self) {
+        self.disk.close().await;
+    }
+
+    /// Where the log ends.
+    pub(crate) fn last(&self) -> Option<LogId> {
         let log = self.log.lock();
-        log.entries.is_empty() && log.vote.is_none() && log.purged.is_none()
+        let last = log.entries.last_key_value().map(|(_, entry)| entry.log_id);
+        last.or(log.purged)
     }
 }
 
@@ -70,9 +76,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     type LogReader = Self;
 
     async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, StorageError> {
-        let log = self.log.lock();
-        let last = log.entries.last_key_value().map(|(_, entry)| entry.log_id);
-        Ok(LogState { last_purged_log_id: log.purged, last_log_id: last.or(log.purged) })
+        let last_log_id = self.last();
+        Ok(LogState { last_purged_log_id: self.log.lock().purged, last_log_id })
     }
 
     async fn get_log_reader(&mut self) -> Self {
