@@ -385,7 +385,7 @@ impl Writer {
             let result = self.write_until_decided(&mut waiting, &mut closing);
             for job in waiting.drain(..) {
                 if let Some(done) = job.done {
-                    done(result.as_ref().map(|()| ()).map_err(same));
+                    done(result.as_ref().copied().map_err(same));
                 }
             }
             if let Some(closing) = closing {

@@ -42,7 +42,7 @@ impl LogStore {
     }
 
     /// Closes the file; another process can open it then. Nothing can be written any more.
-    pub(crate) async fn close(&self) {
+    pub async fn close(&self) {
         self.disk.close().await;
     }
 
