@@ -11,7 +11,9 @@ pub mod consensus;
 pub mod heartbeat;
 pub mod lease;
 pub mod model;
+pub mod node;
 pub mod pki;
 pub mod placement;
+mod planted;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
