@@ -3,7 +3,7 @@
 
 /// A mistake that somebody could make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "only tests plant faults")]
+#[allow(dead_code, unreachable_pub, reason = "only tests plant faults")]
 pub enum Fault {
     /// A lease counts from the arrival of the renewal, not from the sending of the request.
     LeaseFromArrival,
@@ -23,10 +23,6 @@ pub enum Fault {
     ReplyWithoutLease,
     /// The address comes before the server listens.
     AddressBeforeListen,
-    /// A new run of a node goes on with the lease of the run before.
-    IgnoreIncarnation,
-    /// A holder that hears of its successor does not stop.
-    KeepServing,
 }
 
 #[cfg(any(test, feature = "simulation"))]

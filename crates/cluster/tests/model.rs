@@ -86,7 +86,7 @@ fn command() -> impl Strategy<Value = Command> {
         }),
         8 => (service(), 0u64..12, prop::option::of(node())).prop_map(|(service, expected, holder)| {
             let reason = ChangeReason::Move;
-            Command::ChangeHolder { service, expected: Epoch(expected), holder, reason }
+            Command::ChangeHolder { service, expected: Epoch(expected), holder, incarnation: 1, reason }
         }),
         1 => service().prop_map(|name| Command::DeleteService { name }),
         1 => (service(), any::<bool>()).prop_map(|(name, create)| {
@@ -179,6 +179,7 @@ fn only_one_of_two_proposals_for_an_epoch_wins() {
         service: "a".into(),
         expected: Epoch(0),
         holder: Some(NodeId(node)),
+        incarnation: 1,
         reason: ChangeReason::Start,
     };
     let first = state.apply(&Stamped { at_ms: 2, command: take(1) });
@@ -196,6 +197,7 @@ fn a_service_made_again_goes_on_with_the_next_epoch() {
         service: "a".into(),
         expected: Epoch(expected),
         holder: Some(NodeId(1)),
+        incarnation: 1,
         reason: ChangeReason::Start,
     };
     assert_eq!(ask(take(0)), Outcome::Holder { epoch: Epoch(1) });
@@ -221,6 +223,7 @@ fn events_say_who_held_what_and_why() {
         service: "a".into(),
         expected: Epoch(0),
         holder: Some(NodeId(1)),
+        incarnation: 1,
         reason: ChangeReason::Failure { detail: "no heartbeat for 210 ms".into() },
     };
     state.apply(&Stamped { at_ms: 5, command });

@@ -173,7 +173,8 @@ impl ServiceAgent {
         let before = std::mem::replace(&mut self.right, right);
         if before.epoch() != right.epoch() {
             self.failures.clear();
-            let passage = if right.epoch().is_some() { Passage::Takeover } else { Passage::Release };
+            let passage =
+                if right.epoch().is_some() { Passage::Takeover } else { Passage::Release };
             let epoch = right.epoch().or(before.epoch()).unwrap_or_default();
             self.timeline = Some(Timeline::new(self.service, epoch, passage, now));
         }
@@ -246,7 +247,9 @@ impl ServiceAgent {
         let step = self.wanted(now)?;
         // The address goes also while something else hangs.
         let may_run = self.running.is_empty()
-            || (step == Step::Lower && !self.running.contains_key(&step) && !self.touches_address());
+            || (step == Step::Lower
+                && !self.running.contains_key(&step)
+                && !self.touches_address());
         let waits = self.failures.get(&step).is_some_and(|failures| now < failures.again);
         if !may_run || waits {
             return None;
@@ -263,11 +266,8 @@ impl ServiceAgent {
             .then_some(step)
             .or(self.unsure.filter(|_| step == Step::Lower));
         self.running.insert(step, now);
-        let epoch = if step == Step::Warm {
-            self.warm_for.unwrap_or_default()
-        } else {
-            self.facts.epoch
-        };
+        let epoch =
+            if step == Step::Warm { self.warm_for.unwrap_or_default() } else { self.facts.epoch };
         Some(Command { service: self.service, epoch, step })
     }
 
@@ -279,8 +279,7 @@ impl ServiceAgent {
     fn wanted(&self, now: Moment) -> Option<Step> {
         let epoch = self.right.epoch();
         let other_epoch = epoch != Some(self.facts.epoch) && !self.facts.is_clear();
-        let keep = planted(Fault::KeepServing);
-        if other_epoch && !keep {
+        if other_epoch {
             return self.facts.down();
         }
         let Some(epoch) = epoch else {

@@ -59,10 +59,7 @@ impl Step {
     /// Whether a failure means that this node cannot serve. The others are tried until they succeed,
     /// or are not worth it.
     pub(super) const fn is_needed_to_serve(self) -> bool {
-        matches!(
-            self,
-            Self::Fence | Self::Promote | Self::Replay | Self::Listen | Self::Raise
-        )
+        matches!(self, Self::Fence | Self::Promote | Self::Replay | Self::Listen | Self::Raise)
     }
 }
 

@@ -119,7 +119,9 @@ pub enum DatagramError {
     #[error("a heartbeat of another cluster")]
     Cluster,
     /// Its code is wrong.
-    #[error("a heartbeat with a wrong authentication code: the nodes' cluster keys differ, or somebody forges")]
+    #[error(
+        "a heartbeat with a wrong authentication code: the nodes' cluster keys differ, or somebody forges"
+    )]
     Tag,
     /// It is cut off or contradicts itself.
     #[error("a heartbeat that cannot be read")]
@@ -225,11 +227,8 @@ fn write_body(octets: &mut Vec<u8>, datagram: &Datagram) {
     number(datagram.leader.unwrap_or_default().0);
     number(microseconds(datagram.older_age));
     number(datagram.revision.0);
-    let echo = datagram.echo.unwrap_or(Echo {
-        incarnation: Incarnation(0),
-        link: LinkId(0),
-        sequence: 0,
-    });
+    let echo =
+        datagram.echo.unwrap_or(Echo { incarnation: Incarnation(0), link: LinkId(0), sequence: 0 });
     number(echo.incarnation.0);
     number(echo.sequence);
     octets.push(echo.link.0);

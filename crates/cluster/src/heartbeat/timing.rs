@@ -33,7 +33,21 @@ impl Default for Timing {
             interval: Duration::from_millis(50),
             suspect: Duration::from_millis(250),
             lease: Duration::from_millis(350),
-            clock_drift: 90_000,
+            clock_drift: CLOCK_DRIFT,
+        }
+    }
+}
+
+/// How far clocks may be off where the settings do not say.
+const CLOCK_DRIFT: u32 = 90_000;
+
+impl From<&standfast_settings::Timing> for Timing {
+    fn from(settings: &standfast_settings::Timing) -> Self {
+        Self {
+            interval: settings.heartbeat_interval,
+            suspect: settings.failure_timeout,
+            lease: settings.lease_time,
+            clock_drift: CLOCK_DRIFT,
         }
     }
 }
@@ -61,7 +75,7 @@ pub enum TimingError {
     },
     /// The lease.
     #[error(
-        "a lease of {lease:?} is shorter than four heartbeat intervals ({interval:?} each): it would \
+        "a lease of {lease:?} is shorter than three heartbeat intervals ({interval:?} each): it would \
          end between two renewals; raise `lease` or lower `interval`"
     )]
     LeaseShort {
@@ -71,7 +85,9 @@ pub enum TimingError {
         interval: Duration,
     },
     /// The lease.
-    #[error("a lease of {0:?} is longer than 60 s, and a failover would take as long; 350 ms is the default")]
+    #[error(
+        "a lease of {0:?} is longer than 60 s, and a failover would take as long; 350 ms is the default"
+    )]
     LeaseLong(Duration),
     /// The drift.
     #[error(
@@ -94,7 +110,7 @@ impl Timing {
         if suspect < interval * 3 {
             return Err(TimingError::Suspect { suspect, interval });
         }
-        if lease < interval * 4 {
+        if lease < interval * 3 {
             return Err(TimingError::LeaseShort { lease, interval });
         }
         if lease > Duration::from_secs(60) {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::NodeId;
+
 macro_rules! number {
     ($(#[$meta:meta])* $name:ident, $word:literal) => {
         $(#[$meta])*
@@ -22,11 +24,7 @@ macro_rules! number {
 }
 
 number!(
-    /// A node; never given again once it was removed. Zero is no node.
-    NodeId, "node"
-);
-number!(
-    /// A service; never given again once it was removed.
+    /// A service, as datagrams name it: made from its name.
     ServiceId, "service"
 );
 number!(
@@ -35,11 +33,7 @@ number!(
     Incarnation, "incarnation"
 );
 number!(
-    /// Grows by one at each change of a service's holder; the first is 1.
-    Epoch, "epoch"
-);
-number!(
-    /// A position in the log of what the cluster agreed on.
+    /// How many changes of holder a node has seen, of all services.
     Revision, "revision"
 );
 number!(
@@ -47,11 +41,21 @@ number!(
     Term, "term"
 );
 
-impl Epoch {
-    /// The one after this.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
+impl Term {
+    /// The term of a vote. openraft lets a second leader be elected in a term if its number is
+    /// higher, so the number counts as well; below 65536 of them, which is more than ever join.
+    pub fn of_vote(term: u64, node: NodeId) -> Self {
+        Self(term << 16 | node.0 & 0xffff)
+    }
+}
+
+impl ServiceId {
+    /// The number of the service of a name: the first eight octets of the name's SHA-256. That two
+    /// of some thousand names share one is as likely as a failure of the memory that holds them.
+    pub fn of_name(name: &str) -> Self {
+        let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
+        let first = digest.as_ref().first_chunk().copied().unwrap_or_default();
+        Self(u64::from_be_bytes(first))
     }
 }
 
@@ -66,6 +70,6 @@ pub struct Holder {
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.node, self.incarnation)
+        write!(f, "node {} ({})", self.node, self.incarnation)
     }
 }

@@ -95,7 +95,7 @@ impl Lessor {
             begun: false,
             renewed: None,
             floor: Moment::BOOT,
-            others: lease.holder.is_some(),
+            others: lease.epoch > Epoch(0),
             withheld: false,
             ended: false,
         };
@@ -197,7 +197,7 @@ impl Lessor {
             // other leader could; and if it has ended, nobody is left.
             let settled = entry.begun && (entry.ended || entry.renewed.is_some());
             // The first holder of all has nobody before it.
-            let first = entry.lease.holder.is_none();
+            let first = entry.lease.epoch == Epoch(0);
             *entry = Entry {
                 lease: *lease,
                 begun: false,
@@ -243,11 +243,7 @@ impl Lessor {
     /// Answers a holder's heartbeat with a renewal, if there is a quorum and the holder is not ahead
     /// of us in the log.
     pub fn renew(&mut self, holder: Holder, claims: &Claims, now: Moment) -> Option<Renewal> {
-        let contact = if planted(Fault::RenewWithoutQuorum) {
-            now
-        } else {
-            self.quorum_contact()?
-        };
+        let contact = if planted(Fault::RenewWithoutQuorum) { now } else { self.quorum_contact()? };
         let age = now.since(contact);
         if age >= self.timing.timing.lease
             || (claims.basis > self.revision && !planted(Fault::IgnoreBasis))
@@ -257,16 +253,11 @@ impl Lessor {
         let others_end = self.others_end();
         let mut except = Vec::new();
         for (service, entry) in &mut self.entries {
-            if entry.lease.changed > claims.basis {
-                if !planted(Fault::IgnoreBasis) {
-                    except.push(*service);
-                    continue;
-                }
+            if entry.lease.changed > claims.basis && !planted(Fault::IgnoreBasis) {
+                except.push(*service);
+                continue;
             }
-            let is_holder = entry.lease.holder.is_some_and(|known| {
-                known == holder || (planted(Fault::IgnoreIncarnation) && known.node == holder.node)
-            });
-            if !is_holder {
+            if entry.lease.holder != Some(holder) {
                 continue;
             }
             let says_begun = claims.complete && !claims.pending.contains(service);
@@ -278,7 +269,7 @@ impl Lessor {
             entry.begun = true;
             entry.renewed = entry.renewed.max(Some(contact));
         }
-        (except.len() <= MOST_ENTRIES).then(|| Renewal {
+        (except.len() <= MOST_ENTRIES).then_some(Renewal {
             term: self.term,
             basis: claims.basis,
             age,
@@ -312,8 +303,7 @@ mod tests {
 
     fn give(table: &mut LeaseTable, from: u64, node: u64) {
         let change = Change::Grant { service: X, from: Epoch(from), holder: holder(node) };
-        let at = Revision(table.revision.0 + 1);
-        assert!(table.apply(&change, at));
+        assert!(table.apply(&change));
     }
 
     fn lessor(table: &LeaseTable, now: Moment) -> Lessor {

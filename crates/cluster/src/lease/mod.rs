@@ -51,6 +51,7 @@
 //! [`Timing::lease_wait`]: crate::heartbeat::Timing::lease_wait
 //! [`Support`]: crate::heartbeat::Support
 
+mod agreed;
 mod gate;
 mod ids;
 mod lessor;
@@ -58,8 +59,9 @@ mod source;
 mod table;
 mod tenant;
 
+pub use crate::model::{Epoch, NodeId};
 pub use gate::{Gate, GateClosed};
-pub use ids::{Epoch, Holder, Incarnation, NodeId, Revision, ServiceId, Term};
+pub use ids::{Holder, Incarnation, Revision, ServiceId, Term};
 pub use lessor::{Claims, Lessor, Voters};
 pub use source::{Elected, ElectionRefused, LeaseSource, Right};
 pub use table::{Change, Lease, LeaseTable};

@@ -12,7 +12,7 @@ use crate::planted::{Fault, planted};
 pub struct Renewal {
     /// The leader's term.
     pub term: Term,
-    /// It is for what the node holds by the log up to here, as its heartbeat said.
+    /// It is for what the node holds by this revision, which its heartbeat named.
     pub basis: Revision,
     /// How long ago the leader was surely the only one.
     pub age: Duration,
@@ -25,7 +25,7 @@ pub struct Renewal {
 #[derive(Clone, Copy, Debug)]
 struct Held {
     epoch: Epoch,
-    /// The position in the log at which it became ours.
+    /// The revision that made it ours.
     since: Revision,
     /// Until when we may serve; `None` before the first renewal.
     until: Option<Moment>,
@@ -51,17 +51,10 @@ impl Tenant {
     pub fn apply(&mut self, table: &LeaseTable) {
         self.revision = self.revision.max(table.revision);
         let me = self.me;
-        let is_mine = |holder: Holder| {
-            holder == me || (planted(Fault::IgnoreIncarnation) && holder.node == me.node)
-        };
-        let mine = |service: &ServiceId| {
-            table.get(*service).filter(|lease| lease.holder.is_some_and(is_mine))
-        };
-        if !planted(Fault::KeepServing) {
-            self.held.retain(|service, held| {
-                mine(service).is_some_and(|lease| lease.epoch == held.epoch)
-            });
-        }
+        let mine =
+            |service: &ServiceId| table.get(*service).filter(|lease| lease.holder == Some(me));
+        self.held
+            .retain(|service, held| mine(service).is_some_and(|lease| lease.epoch == held.epoch));
         for (service, lease) in &table.leases {
             if mine(service).is_some() {
                 let new =
@@ -154,7 +147,8 @@ mod tests {
     fn tenant() -> (Tenant, LeaseTable) {
         let mut table = LeaseTable::default();
         table.leases.insert(X, Lease::default());
-        table.apply(&Change::Grant { service: X, from: Epoch(0), holder: ME }, Revision(5));
+        table.revision = Revision(4);
+        table.apply(&Change::Grant { service: X, from: Epoch(0), holder: ME });
         let mut tenant = Tenant::new(ME);
         tenant.apply(&table);
         (tenant, table)
@@ -193,7 +187,7 @@ mod tests {
         assert_eq!(first.right(X), Right::Held { epoch: Epoch(1), until: Moment::BOOT });
         second.renewed(at(1000), &renewal(5), at(1001));
         let other = Holder { incarnation: Incarnation(4), ..ME };
-        table.apply(&Change::Grant { service: X, from: Epoch(1), holder: other }, Revision(6));
+        table.apply(&Change::Grant { service: X, from: Epoch(1), holder: other });
         second.apply(&table);
         assert_eq!(second.right(X), Right::None, "another run of the node is another holder");
     }

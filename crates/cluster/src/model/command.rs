@@ -149,8 +149,20 @@ pub enum Command {
         expected: Epoch,
         /// The new holder.
         holder: Option<NodeId>,
+        /// The run of the new holder's daemon.
+        #[serde(default)]
+        incarnation: u64,
         /// Why.
         reason: ChangeReason,
+    },
+    /// Names the node that is to get ready for a service, in an orderly move, or takes it back.
+    NameSuccessor {
+        /// The service.
+        service: String,
+        /// The epoch that must be the current one.
+        epoch: Epoch,
+        /// The node.
+        successor: Option<NodeId>,
     },
     /// Keeps the steps of a change of holder for people to see.
     RecordTimeline {

@@ -55,12 +55,22 @@ impl fmt::Display for ChangeReason {
 pub struct LeaseRecord {
     /// The holder.
     pub holder: Option<NodeId>,
+    /// The run of the holder's daemon that holds it; a later run does not.
+    #[serde(default)]
+    pub incarnation: u64,
     /// Grows by one at each change of holder.
     pub epoch: Epoch,
     /// Since when, milliseconds of the Unix epoch.
     pub since_ms: u64,
     /// Why.
     pub reason: Option<ChangeReason>,
+    /// How many changes of holder there had been of all services, this one included. It tells what a
+    /// node can know that has seen so many.
+    #[serde(default)]
+    pub changed: u64,
+    /// The node that gets ready to be the next holder.
+    #[serde(default)]
+    pub successor: Option<NodeId>,
 }
 
 /// A change of holder that a person asked for and that is not done yet.

@@ -52,6 +52,9 @@ pub struct State {
     pub settings: ClusterSettings,
     /// Who holds which service.
     pub leases: BTreeMap<String, LeaseRecord>,
+    /// How many changes of holder there have been.
+    #[serde(default)]
+    pub lease_changes: u64,
     /// Changes of holder that a person asked for and that are not done yet.
     #[serde(default)]
     pub moves: BTreeMap<String, PlannedMove>,

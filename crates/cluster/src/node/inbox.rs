@@ -47,8 +47,11 @@ impl Node {
         if notices.iter().any(|notice| matches!(notice, Notice::Restarted(..))) {
             self.reports.remove(&from);
         }
+        if !notices.is_empty() || self.reports(from) != datagram.reports {
+            self.next_look = now;
+            self.reports.insert(from, datagram.reports.clone());
+        }
         out.extend(notices.into_iter().map(Output::Notice));
-        self.reports.insert(from, datagram.reports.clone());
         if !datagram.is_answer {
             return;
         }
@@ -77,13 +80,7 @@ impl Node {
     }
 
     /// Answers a heartbeat over the link that it came by.
-    fn answer(
-        &mut self,
-        datagram: &Datagram,
-        knows_us: bool,
-        now: Moment,
-        out: &mut Vec<Output>,
-    ) {
+    fn answer(&mut self, datagram: &Datagram, knows_us: bool, now: Moment, out: &mut Vec<Output>) {
         let asker = Holder { node: datagram.from, incarnation: datagram.incarnation };
         let asks_for_support = datagram.leader == Some(asker.node);
         let endorsed = asks_for_support && self.support.lock().endorse(datagram.term, now);
@@ -124,9 +121,5 @@ fn claims(datagram: &Datagram) -> Claims {
         Report::Pending(_) => Some(*service),
         _ => None,
     });
-    Claims {
-        basis: datagram.revision,
-        pending: pending.collect(),
-        complete: datagram.complete,
-    }
+    Claims { basis: datagram.revision, pending: pending.collect(), complete: datagram.complete }
 }

@@ -9,15 +9,16 @@ pub use output::Output;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use crate::agent::{ServiceAgent, Step};
 use crate::heartbeat::{Covering, Datagram, Detector, LinkId, Moment, Report, Support, Word};
 use crate::lease::{
-    Holder, LeaseSource, LeaseTable, Lessor, NodeId, Right, ServiceId, Tenant, Term, Voters,
+    Epoch, Holder, LeaseSource, LeaseTable, Lessor, NodeId, Right, ServiceId, Tenant, Term, Voters,
 };
-use crate::placement::{Placement, Steward};
+use crate::placement::{NoPlace, Placement, Sight, Steward};
 use rounds::Rounds;
 
 /// What a node is and knows when it starts.
@@ -44,8 +45,13 @@ struct Leading {
     lessor: Lessor,
     steward: Steward,
     /// What is to be released, for each node.
-    release: BTreeMap<NodeId, Vec<(ServiceId, crate::lease::Epoch)>>,
+    release: BTreeMap<NodeId, Vec<(ServiceId, Epoch)>>,
+    /// What was last put out of services that can be nowhere.
+    homeless: BTreeMap<ServiceId, NoPlace>,
 }
+
+/// How often the leader looks at all services though nothing changed.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// The thinking of one node.
 #[derive(Debug)]
@@ -71,6 +77,8 @@ pub struct Node {
     next_beat: Moment,
     /// Something changed that the leader should know at once.
     urgent: bool,
+    /// When the leader looks at all services again though nothing changed.
+    next_look: Moment,
 }
 
 impl Node {
@@ -97,6 +105,7 @@ impl Node {
             gates: BTreeMap::new(),
             next_beat: now,
             urgent: false,
+            next_look: now,
         };
         node.commit(table, now);
         node
@@ -125,7 +134,11 @@ impl Node {
             // After a pause no beats are made up for.
             let interval = self.timing.timing.interval;
             self.next_beat = (self.next_beat + interval).max(now + interval / 2);
-            out.extend(self.detector.look(now).into_iter().map(Output::Notice));
+            let notices = self.detector.look(now);
+            if !notices.is_empty() {
+                self.next_look = now;
+            }
+            out.extend(notices.into_iter().map(Output::Notice));
             let all: Vec<NodeId> = self.detector.peers().collect();
             self.beat(&all, now, &mut out);
         }
@@ -145,6 +158,7 @@ impl Node {
     pub fn committed(&mut self, table: LeaseTable, now: Moment) -> Vec<Output> {
         let mut out = Vec::new();
         self.commit(table, now);
+        self.next_look = now;
         self.think(now, &mut out);
         out
     }
@@ -159,8 +173,7 @@ impl Node {
             table.leases.contains_key(service) || !agent.facts().eq(&Default::default())
         });
         for (service, lease) in &table.leases {
-            let agent =
-                self.agents.entry(*service).or_insert_with(|| ServiceAgent::new(*service));
+            let agent = self.agents.entry(*service).or_insert_with(|| ServiceAgent::new(*service));
             let warm = lease.successor == Some(self.me.node);
             agent.set_warm(warm.then_some(lease.epoch));
         }
@@ -185,6 +198,7 @@ impl Node {
             leading.lessor.set_voters(voters.clone());
         }
         (self.timing, self.placement, self.voters) = (timing, placement, voters);
+        self.next_look = now;
         let mut out = Vec::new();
         self.think(now, &mut out);
         out
@@ -216,15 +230,32 @@ impl Node {
                     lessor,
                     steward: Steward::default(),
                     release: BTreeMap::new(),
+                    homeless: BTreeMap::new(),
                 });
                 // The voters are asked for their support at once.
                 self.next_beat = now;
+                self.next_look = now;
             }
             _ => self.leading = None,
         }
         let mut out = Vec::new();
         self.think(now, &mut out);
         out
+    }
+
+    /// As [`Node::led`], if it is something new.
+    pub fn led_if_changed(
+        &mut self,
+        term: Term,
+        leader: Option<NodeId>,
+        ready: bool,
+        now: Moment,
+    ) -> Vec<Output> {
+        let leads = ready && leader == Some(self.me.node);
+        let leading = self.leading.as_ref().map(|leading| leading.lessor.term());
+        let known =
+            self.leader == leader.map(|leader| (term, leader)) && leading == leads.then_some(term);
+        if known { Vec::new() } else { self.led(term, leader, ready, now) }
     }
 
     /// A step ended.
@@ -259,6 +290,8 @@ impl Node {
                 self.tenant.release(agent.service());
             }
         }
+        // The gate is shut before anybody hears that the service was given back.
+        self.spread_rights(now, out);
         self.steer(now, out);
         if std::mem::take(&mut self.urgent)
             && let Some((_, leader)) = self.leader.filter(|(_, leader)| *leader != self.me.node)
@@ -298,8 +331,12 @@ impl Node {
     fn steer(&mut self, now: Moment, out: &mut Vec<Output>) {
         let mine = self.own_reports(now);
         let Some(leading) = &mut self.leading else { return };
-        self.reports.insert(self.me.node, mine);
-        let sight = crate::placement::Sight {
+        if self.reports.get(&self.me.node) != Some(&mine) {
+            self.reports.insert(self.me.node, mine);
+        } else if now < self.next_look {
+            return;
+        }
+        let sight = Sight {
             me: self.me,
             table: &self.table,
             detector: &self.detector,
@@ -307,10 +344,15 @@ impl Node {
             placement: &self.placement,
         };
         let steps = leading.steward.step(&sight, &mut leading.lessor, now);
+        let is_quiet = steps.proposals.is_empty() && steps.release.is_empty();
         out.extend(steps.proposals.into_iter().map(|(change, why)| Output::Propose(change, why)));
+        self.next_look = now + if is_quiet { LOOK_EVERY } else { self.timing.timing.interval };
         leading.release = steps.release;
         let own = leading.release.get(&self.me.node).cloned().unwrap_or_default();
-        out.push(Output::Homeless(steps.homeless));
+        if leading.homeless != steps.homeless {
+            leading.homeless.clone_from(&steps.homeless);
+            out.push(Output::Homeless(steps.homeless));
+        }
         for (service, epoch) in own {
             if let Some(agent) = self.agents.get_mut(&service) {
                 agent.order_release(epoch, now);

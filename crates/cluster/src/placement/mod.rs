@@ -4,6 +4,7 @@
 //! safe step at a time.
 
 mod advice;
+mod agreed;
 mod plan;
 mod steward;
 

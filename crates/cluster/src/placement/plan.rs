@@ -118,7 +118,7 @@ pub enum NoPlace {
 }
 
 fn list(nodes: &[NodeId]) -> String {
-    let words: Vec<String> = nodes.iter().map(|node| format!("{node} cannot")).collect();
+    let words: Vec<String> = nodes.iter().map(|node| format!("node {node} cannot")).collect();
     words.join(", ")
 }
 
@@ -238,8 +238,7 @@ impl Planner<'_> {
             return NoPlace::AllDrained;
         }
         let known = self.known(group);
-        let unable =
-            |node: &NodeId| known.iter().any(|service| service.unable.contains(node));
+        let unable = |node: &NodeId| known.iter().any(|service| service.unable.contains(node));
         NoPlace::NobodyAble(alive.into_iter().map(|(id, _)| *id).filter(unable).collect())
     }
 
@@ -263,7 +262,8 @@ impl Planner<'_> {
         }
         let suit = self.suit(current, group);
         let why = self.why_move(&known, suit, best, balanced);
-        Ok(why.map_or(Target { node: current, why: Why::Stays }, |why| Target { node: best.3, why }))
+        Ok(why
+            .map_or(Target { node: current, why: Why::Stays }, |why| Target { node: best.3, why }))
     }
 
     /// Why a group that could stay should move to the best node, if it should.

@@ -90,7 +90,13 @@ impl Sight<'_> {
         self.reports.get(&node).is_some_and(|reports| reports.iter().any(unable))
     }
 
-    fn condition(&self, service: ServiceId, lease: &Lease, holder: Holder, now: Moment) -> Condition {
+    fn condition(
+        &self,
+        service: ServiceId,
+        lease: &Lease,
+        holder: Holder,
+        now: Moment,
+    ) -> Condition {
         let node = holder.node;
         let newest = if node == self.me.node {
             Some(self.me.incarnation)
@@ -220,9 +226,8 @@ impl Move {
     }
 
     fn propose(&mut self, change: Change, why: Why, output: &mut StewardOutput, now: Moment) {
-        let again = |(before, at): (Change, Moment)| {
-            before != change || now.since(at) >= PROPOSAL_LIMIT
-        };
+        let again =
+            |(before, at): (Change, Moment)| before != change || now.since(at) >= PROPOSAL_LIMIT;
         if self.proposed.is_none_or(again) {
             self.proposed = Some((change, now));
             output.proposals.push((change, why));

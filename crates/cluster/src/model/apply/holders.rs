@@ -13,11 +13,11 @@ impl State {
         at: u64,
         service: &str,
         expected: Epoch,
-        holder: Option<NodeId>,
+        holder: Option<(NodeId, u64)>,
         reason: &ChangeReason,
     ) -> Applied {
         let (current, held_by) = match self.leases.get(service) {
-            Some(lease) => (lease.epoch, lease.holder),
+            Some(lease) => (lease.epoch, lease.holder.map(|node| (node, lease.incarnation))),
             None => (Epoch::default(), None),
         };
         // A retry: the answer to the first one was lost.
@@ -27,7 +27,7 @@ impl State {
         if current != expected {
             return Err(Refusal::EpochMoved { service: service.into(), expected, current });
         }
-        if let Some(node) = holder {
+        if let Some((node, _)) = holder {
             if !self.settings.services.contains_key(service) {
                 return Err(Refusal::NoSuchService(service.into()));
             }
@@ -37,20 +37,48 @@ impl State {
             }
         }
         let epoch = self.set_holder(at, service, holder, reason);
-        if self.moves.get(service).is_some_and(|planned| Some(planned.target) == holder) {
+        let node = holder.map(|(node, _)| node);
+        if self.moves.get(service).is_some_and(|planned| Some(planned.target) == node) {
             self.moves.remove(service);
         }
         Ok(Outcome::Holder { epoch })
+    }
+
+    pub(super) fn name_successor(
+        &mut self,
+        service: &str,
+        epoch: Epoch,
+        successor: Option<NodeId>,
+    ) -> Applied {
+        if let Some(node) = successor {
+            let member = self.members.get(&node).ok_or(Refusal::NoSuchNode(node))?;
+            if !member.can_serve() {
+                return Err(Refusal::CannotServe(node));
+            }
+        }
+        let lease =
+            self.leases.get_mut(service).ok_or_else(|| Refusal::NoSuchService(service.into()))?;
+        if lease.epoch != epoch {
+            let current = lease.epoch;
+            return Err(Refusal::EpochMoved { service: service.into(), expected: epoch, current });
+        }
+        lease.successor = successor;
+        Ok(Outcome::Done)
     }
 
     pub(super) fn set_holder(
         &mut self,
         at: u64,
         service: &str,
-        holder: Option<NodeId>,
+        holder: Option<(NodeId, u64)>,
         reason: &ChangeReason,
     ) -> Epoch {
+        self.lease_changes += 1;
         let lease = self.leases.entry(service.into()).or_default();
+        lease.incarnation = holder.map_or(0, |(_, incarnation)| incarnation);
+        lease.changed = self.lease_changes;
+        lease.successor = None;
+        let holder = holder.map(|(node, _)| node);
         let from = std::mem::replace(&mut lease.holder, holder);
         lease.epoch = lease.epoch.next();
         lease.since_ms = at;

@@ -47,8 +47,12 @@ impl State {
             Command::DeleteService { name } => self.delete_service(at, name),
             Command::MoveService { name, target } => self.move_service(at, name, *target),
             Command::CancelMove { name } => self.cancel_move(name),
-            Command::ChangeHolder { service, expected, holder, reason } => {
-                self.change_holder(at, service, *expected, *holder, reason)
+            Command::ChangeHolder { service, expected, holder, incarnation, reason } => {
+                let holder = holder.map(|node| (node, *incarnation));
+                self.change_holder(at, service, *expected, holder, reason)
+            }
+            Command::NameSuccessor { service, epoch, successor } => {
+                self.name_successor(service, *epoch, *successor)
             }
             Command::RecordTimeline { service, epoch, steps } => {
                 self.record_timeline(at, service, *epoch, steps)
