@@ -214,6 +214,7 @@ async fn proposals_from_all_members_at_once_are_all_agreed_on_once() {
                     service: "s".into(),
                     expected: epoch.unwrap_or_default(),
                     holder: Some(node),
+                    incarnation: 1,
                     reason: standfast_cluster::model::ChangeReason::Move,
                 };
                 if let Ok(Outcome::Holder { .. }) = member.decide(command).await {
