@@ -17,6 +17,7 @@ use standfast_nfs::nsm::caller::NetworkCaller;
 use standfast_nfs::service::{Parts, PayloadLimits, Service};
 use standfast_nfs::v3::Nfs3;
 use standfast_nfs::v4::Nfs4;
+use standfast_nfs::v4::callbacks::{Sender, SenderSettings, Settings as CallbackSettings};
 use standfast_nfs::v4::keeper::Keeper;
 use standfast_nfs::v4::state::Settings as StateSettings;
 use standfast_rpc::gate::ReplyGate;
@@ -151,6 +152,15 @@ impl Opening {
         service.set_exports(opened.exports);
         let locks = start_locks(settings, &service, &gate)?;
         let programs = programs(&service, &keeper, &locks);
+        let callbacks = SenderSettings {
+            machine: CallbackSettings {
+                patience: settings.nfs4.lease_time,
+                ..CallbackSettings::default()
+            },
+            privileged: rustix::process::geteuid().is_root(),
+            ..SenderSettings::default()
+        };
+        Sender::start(&keeper, service.handles().clone(), Arc::clone(&gate), callbacks);
         let server = Server::with_gate(
             programs,
             server_limits(&settings.limits),

@@ -127,7 +127,7 @@ pub trait Callbacks: Send + Sync + 'static {
     fn changed(&self, client: u64);
 
     /// Whether a callback would reach a client, as far as is known. Without that, it is given
-    /// nothing that may have to be recalled.
+    /// nothing that may have to be recalled. Not to be asked with the state locked.
     fn reaches(&self, client: u64) -> bool;
 }
 

@@ -169,6 +169,11 @@ impl Machine {
         self.timers.first().map(|(at, _)| *at)
     }
 
+    /// Whether it was told how a client is called.
+    pub fn knows(&self, client: u64) -> bool {
+        self.clients.contains_key(&client)
+    }
+
     /// Whether a callback would reach a client, as far as is known.
     pub fn reaches(&self, client: u64) -> bool {
         self.clients.get(&client).is_some_and(|client| match &client.way {

@@ -283,6 +283,10 @@ impl Callbacks for Arc<Sender> {
     }
 
     fn reaches(&self, client: u64) -> bool {
+        if !self.machine.lock().knows(client) {
+            // It was there before this start.
+            self.look_at(client);
+        }
         self.machine.lock().reaches(client)
     }
 }
