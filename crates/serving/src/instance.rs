@@ -12,7 +12,7 @@ use standfast_nfs::callers::Callers;
 use standfast_nfs::handles::HandleCodec;
 use standfast_nfs::locks::LockLimits;
 use standfast_nfs::mount::Mount;
-use standfast_nfs::nlm::{ExportedFiles, LockService, LockSettings};
+use standfast_nfs::nlm::{Base, ExportedFiles, LockService, LockSettings, RestoredLocks};
 use standfast_nfs::nsm::caller::NetworkCaller;
 use standfast_nfs::service::{Parts, PayloadLimits, Service};
 use standfast_nfs::v3::Nfs3;
@@ -125,9 +125,12 @@ impl Opening {
         tell_of_start(&place, journal.epoch(), &report, &restored, is_lost);
         let verifier = identity::write_verifier(&key, report.id, journal.epoch());
         self.storages.set_write_verifier(verifier);
+        // A new journal, be it the first or one in place of a lost one, knows of no lock.
+        let is_new = report.previous_epoch.is_none();
+        let locks = (!is_lost && !is_new).then_some(restored.locks);
         let log = JournalLog::new(journal);
         let keeper = Keeper::new(restored.state, Arc::clone(&log) as _);
-        self.start_programs((place, note), HandleCodec::new(&key), keeper, log, gate)
+        self.start_programs((place, note), HandleCodec::new(&key), keeper, log, locks, gate)
     }
 
     fn start_programs(
@@ -136,11 +139,12 @@ impl Opening {
         handles: HandleCodec,
         keeper: Arc<Keeper>,
         log: Arc<JournalLog>,
+        locks: Option<RestoredLocks>,
         gate: Arc<ReplyGate>,
     ) -> Result<Taken, StartError> {
         let settings = &self.settings;
         let service = Service::new(Parts {
-            handles,
+            handles: handles.clone(),
             callers: Callers::new(settings.groups.lookup, settings.groups.cache_time),
             names: Arc::clone(&self.node.names),
             limits: payload_limits(&settings.limits),
@@ -150,7 +154,8 @@ impl Opening {
         self.problems = opened.problems;
         log.set_together(together(&place, &opened.exports));
         service.set_exports(opened.exports);
-        let locks = start_locks(settings, &service, &gate)?;
+        let base = Base { keeper: Arc::clone(&keeper), restored: locks, handles };
+        let locks = start_locks(settings, &service, &gate, base)?;
         let programs = programs(&service, &keeper, &locks);
         let callbacks = SenderSettings {
             machine: CallbackSettings {
@@ -306,16 +311,16 @@ fn start_locks(
     settings: &Settings,
     service: &Arc<Service>,
     gate: &Arc<ReplyGate>,
+    base: Base,
 ) -> Result<Arc<LockService>, StartError> {
     let mut locks = LockSettings::new(settings.server.state_dir.join("nsm"));
-    locks.limits = lock_limits(settings);
     locks.grace.length = settings.nlm.grace_period;
     locks.notify.retry.give_up_after = settings.nsm.notify_for;
     locks.notify.names = settings.nsm.name.clone().into_iter().chain([hostname()]).collect();
     let files = Arc::new(ExportedFiles::new(Arc::clone(service)));
     let is_root = rustix::process::geteuid().is_root();
     let caller = NetworkCaller::new(CALLBACK_TIMEOUT, is_root).behind(Arc::clone(gate));
-    Ok(LockService::start(locks, files, Arc::new(caller))?)
+    Ok(LockService::start(locks, files, Arc::new(caller), base)?)
 }
 
 /// A service that has its state again and does not listen yet.
@@ -377,7 +382,8 @@ impl Taken {
         });
         tokio::spawn(sweep(Arc::downgrade(&instance)));
         let (keeper, log) = (Arc::downgrade(&instance.keeper), Arc::downgrade(&instance.log));
-        tokio::spawn(snapshots::compact_regularly(keeper, log));
+        let locks = Arc::downgrade(&instance.locks);
+        tokio::spawn(snapshots::compact_regularly(keeper, locks, log));
         Ok(instance)
     }
 }
@@ -501,7 +507,6 @@ impl Instance {
         });
         // A change of settings is no change of the state.
         drop(pending);
-        self.locks.set_limits(limits);
         shared.problems.clone_from(&opened.problems);
         opened.problems
     }

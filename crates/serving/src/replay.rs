@@ -5,6 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use standfast_journal::{Opened, Records, StateRecords};
 use standfast_nfs::locks::LockLimits;
+use standfast_nfs::nlm::{RestoredLocks, record};
 use standfast_nfs::v4::keeper::{RecordKind, ServiceState};
 use standfast_nfs::v4::state::{Change, Settings, State};
 
@@ -35,6 +36,8 @@ pub enum ReplayError {
 pub struct Restored {
     /// The state of NFSv4, and the locks of all protocols.
     pub state: ServiceState,
+    /// What the lock manager knows beside the lock table.
+    pub locks: RestoredLocks,
     /// Records that were applied.
     pub records: u64,
 }
@@ -43,7 +46,8 @@ impl Restored {
     /// Nothing yet: what a journal that has just been made holds. `instance` tells the names that
     /// this state gives out from those of any before.
     pub(crate) fn new(instance: u32, settings: Settings, limits: LockLimits) -> Self {
-        Self { state: State::new(instance, settings, limits), records: 0 }
+        let state = State::new(instance, settings, limits);
+        Self { state, locks: RestoredLocks::default(), records: 0 }
     }
 
     pub(crate) fn replay(
@@ -73,6 +77,15 @@ impl Restored {
             Some(RecordKind::State) => {
                 for change in Change::decode_all(payload).map_err(unreadable)? {
                     self.state.apply(&change, now);
+                }
+            }
+            Some(RecordKind::Locks) => {
+                let (changes, locks) = record::decode(payload).map_err(unreadable)?;
+                for change in changes {
+                    self.state.apply(&change, now);
+                }
+                for change in locks {
+                    self.locks.apply(self.state.locks_mut(), &change);
                 }
             }
             None => return Err(ReplayError::UnknownKind { sequence, tag }),

@@ -1,11 +1,13 @@
 //! Snapshots of the state, so that the log stays short: bounded in size and in the time that a
 //! replay takes.
 
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 use std::time::Duration;
 
 use bytes::Bytes;
 use standfast_journal::SnapshotError;
+use standfast_nfs::nlm::LockService;
+use standfast_nfs::nlm::record::{self, LockChange};
 use standfast_nfs::v4::keeper::{Keeper, RecordKind};
 use standfast_nfs::v4::state::Change;
 
@@ -18,16 +20,21 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const CHANGES_PER_RECORD: usize = 256;
 
 /// Takes snapshots when they are due, until the service is gone.
-pub(crate) async fn compact_regularly(keeper: Weak<Keeper>, log: Weak<JournalLog>) {
+pub(crate) async fn compact_regularly(
+    keeper: Weak<Keeper>,
+    locks: Weak<LockService>,
+    log: Weak<JournalLog>,
+) {
     let mut interval = tokio::time::interval(INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        let (Some(keeper), Some(log)) = (keeper.upgrade(), log.upgrade()) else { return };
+        let (keeper, locks, log) = (keeper.upgrade(), locks.upgrade(), log.upgrade());
+        let (Some(keeper), Some(locks), Some(log)) = (keeper, locks, log) else { return };
         if !log.is_compaction_due() {
             continue;
         }
-        let written = tokio::task::spawn_blocking(move || compact(&keeper, &log)).await;
+        let written = tokio::task::spawn_blocking(move || compact(&keeper, &locks, &log)).await;
         if let Ok(Err(error)) = written {
             tracing::warn!(%error, "the journal was not compacted; it is tried again");
         }
@@ -35,15 +42,29 @@ pub(crate) async fn compact_regularly(keeper: Weak<Keeper>, log: Weak<JournalLog
 }
 
 /// Writes the state as it is, in place of the log so far. Blocks.
-pub(crate) fn compact(keeper: &Arc<Keeper>, log: &Arc<JournalLog>) -> Result<(), SnapshotError> {
+pub(crate) fn compact(
+    keeper: &Keeper,
+    locks: &LockService,
+    log: &JournalLog,
+) -> Result<(), SnapshotError> {
     // Nobody appends while the state is looked at.
-    let (snapshot, changes) = keeper.look(|state| {
-        let snapshot = log.start_snapshot()?;
-        Ok::<_, SnapshotError>((snapshot, state.snapshot()))
+    let (snapshot, changes, lock_changes) = locks.freeze(|beside| {
+        keeper.look(|state| {
+            let snapshot = log.start_snapshot()?;
+            let table = state.locks().snapshot();
+            let mut locks: Vec<_> =
+                table.filter_map(|change| LockChange::of_table(&change)).collect();
+            locks.extend(beside);
+            Ok::<_, SnapshotError>((snapshot, state.snapshot(), locks))
+        })
     })?;
     snapshot.write(|writer| {
         for part in records(changes) {
             writer.push(RecordKind::State as u16, &part)?;
+        }
+        for part in lock_changes.chunks(CHANGES_PER_RECORD) {
+            let record = record::encode(Vec::new(), part.to_vec());
+            writer.push(RecordKind::Locks as u16, &record)?;
         }
         Ok(())
     })

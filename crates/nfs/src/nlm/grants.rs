@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use super::host::LockOwner;
+use crate::holder::ServiceHolder;
 use crate::locks::{FileKey, LockTable, Mode, Range, Request, WaiterId};
 
 /// A wish for a lock, and what it takes to tell the client of its end.
@@ -59,6 +60,12 @@ impl Grants {
         let owner = entry.wish.request.owner.clone();
         self.unconfirmed.entry(owner).or_default().push(entry);
         Some(grant)
+    }
+
+    /// All grants that their clients may not know of.
+    pub(super) fn unconfirmed(&self) -> impl Iterator<Item = Grant> {
+        let entries = self.unconfirmed.values().flatten();
+        entries.map(|entry| Grant { waiter: entry.waiter, wish: entry.wish.clone() })
     }
 
     /// Whether the client does not know of the grant yet.
@@ -134,9 +141,10 @@ impl Undo {
     /// Takes the lock back; gives what changed.
     pub(super) fn run(
         self,
-        table: &mut LockTable<FileKey, LockOwner>,
-    ) -> Vec<crate::locks::Change<FileKey, LockOwner>> {
+        table: &mut LockTable<FileKey, ServiceHolder>,
+    ) -> Vec<crate::locks::Change<FileKey, ServiceHolder>> {
         let Request { file, owner, range, .. } = self.request;
+        let owner = ServiceHolder::from(owner);
         let mut changes = Vec::new();
         let mut rest = vec![range];
         for (held, mode) in self.before {

@@ -10,15 +10,35 @@ use super::grace::{Grace, GraceSettings};
 use super::grants::{Grant, Grants, Undo, Wish};
 use super::host::{Host, LockOwner};
 use super::protocol::Status;
+use super::record::LockChange;
+use crate::holder::{ServiceClient, ServiceHolder};
 use crate::locks::{
-    Change, Conflict, FileKey, LimitReached, LockLimits, LockTable, Outcome, Range, Request, Share,
-    Usage,
+    Change, Conflict, FileKey, LimitReached, LockTable, Outcome, Range, Request, Share, Usage,
 };
 use crate::nsm::record::ClientHost;
 use crate::nsm::same_host;
 
 type LockRequest = Request<FileKey, LockOwner>;
-type LockChange = Change<FileKey, LockOwner>;
+type TableChange = Change<FileKey, ServiceHolder>;
+
+/// The locks of all protocols of a service.
+pub type Table = LockTable<FileKey, ServiceHolder>;
+
+/// The lock table for one event, and what the event changed.
+pub(super) struct Books<'a> {
+    pub(super) table: &'a mut Table,
+    pub(super) changes: Vec<LockChange>,
+}
+
+/// A wish in the words of the table.
+fn in_table(request: &LockRequest) -> Request<FileKey, ServiceHolder> {
+    let Request { file, owner, range, mode } = request.clone();
+    Request { file, owner: owner.into(), range, mode }
+}
+
+fn in_table_owner(owner: &LockOwner) -> ServiceHolder {
+    owner.clone().into()
+}
 
 /// What the client says beside which lock it wants.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,7 +53,7 @@ pub(super) struct LockTerms {
 
 /// What is known of a host.
 #[derive(Debug)]
-struct HostState {
+pub(super) struct HostState {
     last_seen: Instant,
     /// The state number in its last lock; 0 if it has none.
     state: i32,
@@ -44,10 +64,17 @@ struct HostState {
     earlier_run: Vec<LockOwner>,
 }
 
+impl HostState {
+    /// What a journal says of a host. Which of its owners belong to an earlier run is not known
+    /// any more: what it told of is done, and what it did not is told with the number of its run.
+    pub(super) fn restored(state: i32, told: Option<i32>, now: Instant) -> Self {
+        Self { last_seen: now, state, told, earlier_run: Vec::new() }
+    }
+}
+
 /// The lock manager's state.
 #[derive(Debug)]
 pub(super) struct Locker {
-    table: LockTable<FileKey, LockOwner>,
     grants: Grants,
     hosts: HashMap<Arc<Host>, HostState>,
     host_limit: usize,
@@ -55,30 +82,37 @@ pub(super) struct Locker {
 }
 
 impl Locker {
-    pub(super) fn new(limits: LockLimits, host_limit: usize, grace: Grace) -> Self {
-        Self {
-            table: LockTable::new(limits),
-            grants: Grants::default(),
-            hosts: HashMap::new(),
-            host_limit,
-            grace,
-        }
+    pub(super) fn new(host_limit: usize, grace: Grace) -> Self {
+        Self { grants: Grants::default(), hosts: HashMap::new(), host_limit, grace }
     }
 
-    pub(super) fn set_limits(&mut self, limits: LockLimits) {
-        self.table.set_limits(limits);
+    /// One that goes on with what a journal gave back.
+    pub(super) fn restored(
+        host_limit: usize,
+        grants: Grants,
+        hosts: HashMap<Arc<Host>, HostState>,
+        now: Instant,
+    ) -> Self {
+        let grace = Grace::begin(GraceSettings::default(), [], now);
+        Self { grants, hosts, host_limit, grace }
     }
 
     /// Starts over as after a crash of this server.
     pub(super) fn crash(
         &mut self,
+        books: &mut Books<'_>,
         settings: GraceSettings,
         former: impl IntoIterator<Item = ClientHost>,
         now: Instant,
     ) {
         let former = former.into_iter().map(|host| (host.name, host.address));
         let grace = Grace::begin(settings, former, now);
-        *self = Self::new(self.table.limits(), self.host_limit, grace);
+        *self = Self::new(self.host_limit, grace);
+        for host in hosts_in(books.table) {
+            let changes = books.table.release_client(&ServiceClient::Nlm(host));
+            // Nobody waits any more who could be told.
+            self.absorb(books, changes);
+        }
     }
 
     /// Whether a lock may be asked for at all.
@@ -109,13 +143,14 @@ impl Locker {
     }
 
     /// Who would stand in the way of a lock.
-    pub(super) fn test(&self, request: &LockRequest) -> Option<Conflict<LockOwner>> {
-        self.table.test(request)
+    pub(super) fn test(table: &Table, request: &LockRequest) -> Option<Conflict<ServiceHolder>> {
+        table.test(&in_table(request))
     }
 
     /// `LOCK` and `NM_LOCK`.
     pub(super) fn lock(
         &mut self,
+        books: &mut Books<'_>,
         wish: Wish,
         terms: LockTerms,
         now: Instant,
@@ -124,36 +159,41 @@ impl Locker {
             return (status, Vec::new());
         }
         let request = &wish.request;
-        self.note_lock(&request.owner, terms, now);
-        let before = self.table.held_by(&request.file, &request.owner, request.range);
+        self.note_lock(books, &request.owner, terms, now);
+        let wanted = in_table(request);
+        let before = books.table.held_by(&wanted.file, &wanted.owner, wanted.range);
         // A reclaimed lock was held: it never waits.
         let wait = terms.block && !terms.reclaim;
-        let (outcome, changes) = match self.table.lock(request, wait) {
+        let (outcome, changes) = match books.table.lock(&wanted, wait) {
             Ok(done) => done,
             Err(limit) => return (self.refuse(limit, &request.owner), Vec::new()),
         };
         match outcome {
             Outcome::Granted => {
                 // The reply tells the client; nobody else has to.
-                self.end_waits_for(request, &changes);
+                self.end_waits_for(&wanted, &changes);
                 self.grants.confirm(&request.file, &request.owner, request.range);
-                (Status::Granted, self.absorb(changes))
+                (Status::Granted, self.absorb(books, changes))
             }
             Outcome::Waiting(waiter) => {
                 self.grants.wait(waiter, wish, before);
-                (Status::Blocked, self.absorb(changes))
+                (Status::Blocked, self.absorb(books, changes))
             }
-            Outcome::Denied(_) => (Status::Denied, self.absorb(changes)),
+            Outcome::Denied(_) => (Status::Denied, self.absorb(books, changes)),
         }
     }
 
     /// `CANCEL`. A lock that was granted but is not known to the client is taken back.
-    pub(super) fn cancel(&mut self, request: &LockRequest) -> (Status, Vec<Grant>) {
-        if let Some((_, changes)) = self.table.cancel(request) {
-            return (Status::Granted, self.absorb(changes));
+    pub(super) fn cancel(
+        &mut self,
+        books: &mut Books<'_>,
+        request: &LockRequest,
+    ) -> (Status, Vec<Grant>) {
+        if let Some((_, changes)) = books.table.cancel(&in_table(request)) {
+            return (Status::Granted, self.absorb(books, changes));
         }
         match self.grants.refused(request) {
-            Some(undo) => (Status::Granted, self.undo(undo)),
+            Some(undo) => (Status::Granted, self.undo(books, undo)),
             None => (Status::Denied, Vec::new()),
         }
     }
@@ -161,15 +201,16 @@ impl Locker {
     /// `UNLOCK`.
     pub(super) fn unlock(
         &mut self,
+        books: &mut Books<'_>,
         file: FileKey,
         owner: &LockOwner,
         range: Range,
     ) -> (Status, Vec<Grant>) {
-        match self.table.unlock(file, owner, range) {
+        match books.table.unlock(file, &in_table_owner(owner), range) {
             Ok(changes) => {
                 self.grants.confirm(&file, owner, range);
                 self.grants.released(&file, owner, range);
-                (Status::Granted, self.absorb(changes))
+                (Status::Granted, self.absorb(books, changes))
             }
             Err(limit) => (self.refuse(limit, owner), Vec::new()),
         }
@@ -178,6 +219,7 @@ impl Locker {
     /// `SHARE`.
     pub(super) fn share(
         &mut self,
+        books: &mut Books<'_>,
         file: FileKey,
         owner: &LockOwner,
         share: Share,
@@ -187,10 +229,10 @@ impl Locker {
         if let Err(status) = self.admits(reclaim, now) {
             return status;
         }
-        self.note_lock(owner, LockTerms { reclaim, ..LockTerms::default() }, now);
-        match self.table.share(file, owner, share) {
+        self.note_lock(books, owner, LockTerms { reclaim, ..LockTerms::default() }, now);
+        match books.table.share(file, &in_table_owner(owner), share) {
             Ok(Ok(changes)) => {
-                self.absorb(changes);
+                self.absorb(books, changes);
                 Status::Granted
             }
             Ok(Err(_holder)) => Status::Denied,
@@ -199,15 +241,20 @@ impl Locker {
     }
 
     /// `UNSHARE`.
-    pub(super) fn unshare(&mut self, file: FileKey, owner: &LockOwner) {
-        let changes = self.table.unshare(file, owner);
-        self.absorb(changes);
+    pub(super) fn unshare(&mut self, books: &mut Books<'_>, file: FileKey, owner: &LockOwner) {
+        let changes = books.table.unshare(file, &in_table_owner(owner));
+        self.absorb(books, changes);
     }
 
     /// The client's answer to a grant: `wanted`, or not.
-    pub(super) fn answered(&mut self, grant: &Grant, wanted: bool) -> Vec<Grant> {
+    pub(super) fn answered(
+        &mut self,
+        books: &mut Books<'_>,
+        grant: &Grant,
+        wanted: bool,
+    ) -> Vec<Grant> {
         match self.grants.answered(grant) {
-            Some(undo) if !wanted => self.undo(undo),
+            Some(undo) if !wanted => self.undo(books, undo),
             _ => Vec::new(),
         }
     }
@@ -218,16 +265,27 @@ impl Locker {
     }
 
     /// `FREE_ALL`: everything goes of the host that calls itself `name`, at address `from`.
-    pub(super) fn free_all(&mut self, name: &[u8], from: IpAddr) -> Vec<Grant> {
+    pub(super) fn free_all(
+        &mut self,
+        books: &mut Books<'_>,
+        name: &[u8],
+        from: IpAddr,
+    ) -> Vec<Grant> {
         let hosts = self.hosts_of(|host| host.address == from && host.name == name);
-        hosts.iter().flat_map(|host| self.release(host)).collect()
+        hosts.iter().flat_map(|host| self.release(books, host)).collect()
     }
 
     /// A host restarted, which calls itself `name`, at address `from`: what it held before goes.
     ///
     /// The same restart is told more than once, and may be told after the first locks of the new
     /// run; the state number tells runs apart.
-    pub(super) fn rebooted(&mut self, name: &[u8], from: IpAddr, state: i32) -> Vec<Grant> {
+    pub(super) fn rebooted(
+        &mut self,
+        books: &mut Books<'_>,
+        name: &[u8],
+        from: IpAddr,
+        state: i32,
+    ) -> Vec<Grant> {
         self.grace.forget(|(former, address)| *address == from && same_host(former, name));
         let hosts = self.hosts_of(|host| host.address == from && same_host(&host.name, name));
         let mut grants = Vec::new();
@@ -237,15 +295,16 @@ impl Locker {
                 continue;
             }
             known.told = Some(state);
+            books.changes.push(LockChange::run(&host, known.state, known.told));
             let earlier_run = std::mem::take(&mut known.earlier_run);
             if known.state != state {
-                grants.extend(self.release(&host));
+                grants.extend(self.release(books, &host));
                 continue;
             }
             self.grants.forget(|owner| earlier_run.contains(owner));
             for owner in earlier_run {
-                let changes = self.table.release_owner(&owner);
-                grants.extend(self.absorb(changes));
+                let changes = books.table.release_owner(&owner.into());
+                grants.extend(self.absorb(books, changes));
             }
         }
         grants
@@ -257,9 +316,9 @@ impl Locker {
     }
 
     /// Forgets hosts that have had nothing for `idle`; gives them.
-    pub(super) fn sweep(&mut self, idle: Duration, now: Instant) -> Vec<Arc<Host>> {
+    pub(super) fn sweep(&mut self, table: &Table, idle: Duration, now: Instant) -> Vec<Arc<Host>> {
         let forgotten = self.hosts.extract_if(|host, state| {
-            let unused = self.table.client_usage(host).total() == 0;
+            let unused = table.client_usage(&ServiceClient::Nlm(Arc::clone(host))).total() == 0;
             unused && now.saturating_duration_since(state.last_seen) >= idle
         });
         forgotten.map(|(host, _)| host).collect()
@@ -270,14 +329,47 @@ impl Locker {
         self.hosts.keys().any(|known| known.monitored() == *host)
     }
 
-    /// Everything in the table, and what each host has.
-    pub(super) fn usage(&self) -> (Usage, Vec<(Arc<Host>, Usage)>) {
-        let hosts = self.table.clients().map(|(host, usage)| (Arc::clone(host), usage));
-        (self.table.usage(), hosts.collect())
+    /// The clients of other protocols aside: what each host has, and all of them together.
+    pub(super) fn usage(table: &Table) -> (Usage, Vec<(Arc<Host>, Usage)>) {
+        let of_host = |(client, usage): (&ServiceClient, Usage)| match client {
+            ServiceClient::Nlm(host) => Some((Arc::clone(host), usage)),
+            ServiceClient::V4(_) => None,
+        };
+        let hosts: Vec<_> = table.clients().filter_map(of_host).collect();
+        let total = hosts.iter().fold(Usage::default(), |total, (_, usage)| Usage {
+            held: total.held + usage.held,
+            waiting: total.waiting + usage.waiting,
+            shares: total.shares + usage.shares,
+        });
+        (total, hosts)
+    }
+
+    /// The hosts that are known.
+    pub(super) fn known(&self) -> Vec<Arc<Host>> {
+        self.hosts.keys().cloned().collect()
+    }
+
+    /// What a journal must hold beside the table: which runs of hosts are known, and which locks
+    /// their clients may not know of.
+    pub(super) fn beside_table(&self) -> Vec<LockChange> {
+        let known = self.hosts.iter().filter(|(_, known)| known.state != 0 || known.told.is_some());
+        let runs = known.map(|(host, known)| LockChange::run(host, known.state, known.told));
+        runs.chain(self.grants.unconfirmed().flat_map(untold)).collect()
+    }
+
+    /// Follows what the requests of another protocol changed; gives whom to tell.
+    pub(super) fn follow(&mut self, changes: &[TableChange]) -> Vec<Grant> {
+        changes.iter().filter_map(|change| self.follow_one(change)).collect()
     }
 
     /// Notes a lock or share of an owner.
-    fn note_lock(&mut self, owner: &LockOwner, terms: LockTerms, now: Instant) {
+    fn note_lock(
+        &mut self,
+        books: &mut Books<'_>,
+        owner: &LockOwner,
+        terms: LockTerms,
+        now: Instant,
+    ) {
         if terms.reclaim {
             self.grace.sign(&(owner.host.name.clone(), owner.host.address), now);
         }
@@ -285,9 +377,10 @@ impl Locker {
         known.last_seen = now;
         if terms.state != 0 && known.state != terms.state {
             if known.state != 0 && known.told != Some(terms.state) {
-                known.earlier_run = self.table.owners_of(&owner.host);
+                known.earlier_run = owners_of(books.table, &owner.host);
             }
             known.state = terms.state;
+            books.changes.push(LockChange::run(&owner.host, known.state, known.told));
         }
         known.earlier_run.retain(|earlier| earlier != owner);
     }
@@ -296,18 +389,22 @@ impl Locker {
         self.hosts.keys().filter(|host| which(host)).cloned().collect()
     }
 
-    fn release(&mut self, host: &Arc<Host>) -> Vec<Grant> {
+    fn release(&mut self, books: &mut Books<'_>, host: &Arc<Host>) -> Vec<Grant> {
         self.grants.forget(|owner| owner.host == *host);
-        let changes = self.table.release_client(host);
-        self.absorb(changes)
+        let changes = books.table.release_client(&ServiceClient::Nlm(Arc::clone(host)));
+        self.absorb(books, changes)
     }
 
-    fn undo(&mut self, undo: Undo) -> Vec<Grant> {
-        let changes = undo.run(&mut self.table);
-        self.absorb(changes)
+    fn undo(&mut self, books: &mut Books<'_>, undo: Undo) -> Vec<Grant> {
+        let changes = undo.run(books.table);
+        self.absorb(books, changes)
     }
 
-    fn end_waits_for(&mut self, request: &LockRequest, changes: &[LockChange]) {
+    fn end_waits_for(
+        &mut self,
+        request: &Request<FileKey, ServiceHolder>,
+        changes: &[TableChange],
+    ) {
         for change in changes {
             if let Change::Granted { file, owner, range, mode, waiter: Some(waiter) } = change
                 && (file, owner, range, mode)
@@ -318,19 +415,21 @@ impl Locker {
         }
     }
 
-    /// Follows the changes of the table; gives whom to tell.
-    fn absorb(&mut self, changes: Vec<LockChange>) -> Vec<Grant> {
-        let mut grants = Vec::new();
-        for change in changes {
-            match change {
-                Change::Granted { waiter: Some(waiter), .. } => {
-                    grants.extend(self.grants.granted(waiter));
-                }
-                Change::Cancelled { waiter, .. } => self.grants.end_wait(waiter),
-                _ => {}
+    /// Follows the changes of the table and notes them; gives whom to tell.
+    fn absorb(&mut self, books: &mut Books<'_>, changes: Vec<TableChange>) -> Vec<Grant> {
+        books.changes.extend(changes.iter().filter_map(LockChange::of_table));
+        self.follow(&changes)
+    }
+
+    fn follow_one(&mut self, change: &TableChange) -> Option<Grant> {
+        match change {
+            Change::Granted { waiter: Some(waiter), .. } => self.grants.granted(*waiter),
+            Change::Cancelled { waiter, .. } => {
+                self.grants.end_wait(*waiter);
+                None
             }
+            _ => None,
         }
-        grants
     }
 
     fn refuse(&self, limit: LimitReached, owner: &LockOwner) -> Status {
@@ -339,4 +438,27 @@ impl Locker {
             "lock refused");
         Status::DeniedNoLocks
     }
+}
+
+/// A lock that was waited for, as a journal must have it while its client may not know.
+fn untold(grant: Grant) -> impl Iterator<Item = LockChange> {
+    let Request { file, owner, range, mode } = in_table(&grant.wish.request);
+    let waiter = grant.waiter;
+    let waited = Change::Waiting { file, owner: owner.clone(), range, mode, waiter };
+    let granted = Change::Granted { file, owner, range, mode, waiter: Some(waiter) };
+    [waited, granted].into_iter().filter_map(|change| LockChange::of_table(&change))
+}
+
+fn hosts_in(table: &Table) -> Vec<Arc<Host>> {
+    Locker::usage(table).1.into_iter().map(|(host, _)| host).collect()
+}
+
+/// The owners of a host that have locks.
+fn owners_of(table: &Table, host: &Arc<Host>) -> Vec<LockOwner> {
+    let owners = table.owners_of(&ServiceClient::Nlm(Arc::clone(host)));
+    let nlm = owners.into_iter().filter_map(|owner| match owner {
+        ServiceHolder::Nlm(owner, _) => Some(owner),
+        ServiceHolder::V4(..) => None,
+    });
+    nlm.collect()
 }

@@ -9,7 +9,6 @@ use standfast_rpc::xdr::{self, Opaque};
 use standfast_rpc::{Call, CallFuture, Program, Reply};
 
 use super::LockService;
-use super::host::LockOwner;
 use super::locker::LockTerms;
 use super::protocol::{
     ASYNC_STEP, CancelArgs, FreeAllArgs, Holder, LockArgs, LockResult, Netobj, Offset, PROGRAM,
@@ -17,6 +16,7 @@ use super::protocol::{
     TestResult, UnlockArgs, VERSION_3, VERSION_4,
 };
 use super::service::ShareRequest;
+use crate::holder::ServiceHolder;
 use crate::locks::{Access, Conflict, Mode, Share};
 use crate::nsm::caller::Encoded;
 
@@ -95,7 +95,7 @@ impl NlmProgram {
             }
             Procedure::FreeAll => {
                 let args: FreeAllArgs = call.decode()?;
-                self.service.free_all(&args.name, call.peer.address.ip());
+                self.service.free_all(&args.name, call.peer.address.ip()).await;
                 Bytes::new()
             }
             _ => Bytes::new(),
@@ -140,11 +140,16 @@ fn lock_result(call: &Call, cookie: Netobj, status: Result<Status, Status>) -> L
     LockResult { cookie, status }
 }
 
-fn holder<O: Offset>(conflict: Conflict<LockOwner>) -> Holder<O> {
+/// Who holds a lock, in the words of the protocol. An owner of NFSv4 is no process of a host.
+fn holder<O: Offset>(conflict: Conflict<ServiceHolder>) -> Holder<O> {
+    let (svid, name) = match &conflict.owner {
+        ServiceHolder::Nlm(owner, _) => (owner.svid, Opaque(owner.name.clone())),
+        ServiceHolder::V4(..) => (0, Opaque::copy_from_slice(b"NFSv4")),
+    };
     Holder {
         exclusive: conflict.mode == Mode::Exclusive,
-        svid: conflict.owner.svid,
-        owner: Opaque(conflict.owner.name),
+        svid,
+        owner: name,
         offset: O::narrow(conflict.range.first()),
         length: O::narrow(conflict.range.length()),
     }

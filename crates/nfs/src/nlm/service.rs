@@ -17,24 +17,42 @@ use super::grace::Grace;
 use super::grants::{Grant, Wish};
 use super::host::{Host, LockOwner};
 use super::lanes::Lanes;
-use super::locker::{LockTerms, Locker};
+use super::locker::{Books, LockTerms, Locker};
 use super::program::NlmProgram;
 use super::protocol::{
     Lock, LockResult, Netobj, Offset, PROGRAM, Procedure, Status, TestArgs, VERSION_4,
 };
+use super::record::LockChange;
 use super::report::{HostReport, LockReport};
+use super::restored::RestoredLocks;
 use super::settings::LockSettings;
-use crate::locks::{Conflict, FileKey, LockLimits, Mode, Range, Request, Share};
+use crate::handles::HandleCodec;
+use crate::holder::ServiceHolder;
+use crate::locks::{Change, Conflict, FileKey, Mode, Range, Request, Share};
 use crate::nsm::caller::{Answer, Caller, OutcallError};
 use crate::nsm::record::{ClientHost, Record};
 use crate::nsm::{Notifier, NsmProgram, RebootListener, StatusMonitor, StoreError, client_of};
+use crate::v4::keeper::{Keeper, LockListener, Pending};
 
 /// How often hosts without locks are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
+/// What the lock service goes on from.
+pub struct Base {
+    /// The locks of all protocols, and the journal behind them.
+    pub keeper: Arc<Keeper>,
+    /// What the journal gave back: then clients have what they had, and nobody is told of the
+    /// start. Without it nothing is known, because the journal is new or was lost: then everybody
+    /// whom this node has on record is told, and may reclaim.
+    pub restored: Option<RestoredLocks>,
+    /// Makes the handles by which clients know the files of requests that wait.
+    pub handles: HandleCodec,
+}
+
 /// The lock manager and the status monitor.
 pub struct LockService {
     me: Weak<Self>,
+    keeper: Arc<Keeper>,
     locker: Mutex<Locker>,
     files: Arc<dyn Files>,
     monitor: Arc<StatusMonitor>,
@@ -67,15 +85,33 @@ impl LockService {
         settings: LockSettings,
         files: Arc<dyn Files>,
         caller: Arc<dyn Caller>,
+        base: Base,
     ) -> Result<Arc<Self>, StoreError> {
-        let (monitor, to_tell) = StatusMonitor::open(&settings.directory, settings.hosts)?;
+        let Base { keeper, restored, handles } = base;
+        let (monitor, on_record) = StatusMonitor::open(&settings.directory, settings.hosts)?;
         let notifier =
             Notifier::new(Arc::clone(&monitor), Arc::clone(&caller), settings.notify.clone());
-        let former = to_tell.iter().filter_map(client_of).map(|host| (host.name, host.address));
-        let grace = Grace::begin(settings.grace, former, Instant::now());
-        let locker = Locker::new(settings.limits, settings.hosts, grace);
+        let now = Instant::now();
+        let (locker, to_grant, to_tell, to_forget) = match restored {
+            Some(restored) => {
+                let (grants, to_grant, hosts) =
+                    keeper.look(|state| restored.into_parts(state.locks(), &handles, now));
+                let locker = Locker::restored(settings.hosts, grants, hosts, now);
+                // Programs of this machine are told of the machine's restart all the same.
+                let (clients, others) =
+                    on_record.into_iter().partition(|record| client_of(record).is_some());
+                (locker, to_grant, others, clients)
+            }
+            None => {
+                let former = on_record.iter().filter_map(client_of);
+                let former = former.map(|host| (host.name, host.address));
+                let grace = Grace::begin(settings.grace, former, now);
+                (Locker::new(settings.hosts, grace), Vec::new(), on_record, Vec::new())
+            }
+        };
         let service = Arc::new_cyclic(|me| Self {
             me: me.clone(),
+            keeper,
             locker: Mutex::new(locker),
             files,
             monitor,
@@ -85,7 +121,11 @@ impl LockService {
             settings,
             told: Mutex::default(),
         });
+        let listener: Weak<dyn LockListener> = service.me.clone();
+        service.keeper.set_lock_listener(listener);
         service.tell_of_start(to_tell);
+        to_grant.into_iter().for_each(|grant| service.tell(grant, true));
+        tokio::spawn(Arc::clone(&service).set_record_straight(to_forget));
         tokio::spawn(sweep_regularly(service.me.clone()));
         Ok(service)
     }
@@ -97,15 +137,17 @@ impl LockService {
         vec![Arc::new(NlmProgram::new(Arc::clone(self))), Arc::new(nsm)]
     }
 
-    /// Changes how much may be locked; what is locked beyond it stays.
-    pub fn set_limits(&self, limits: LockLimits) {
-        self.locker.lock().set_limits(limits);
+    /// Looks at the locks while nobody changes them: `look` gets what is known beside the table,
+    /// for a snapshot. The keeper is to be asked inside only.
+    pub fn freeze<R>(&self, look: impl FnOnce(Vec<LockChange>) -> R) -> R {
+        let locker = self.locker.lock();
+        look(locker.beside_table())
     }
 
     /// What the service does, for people to see.
     pub fn report(&self) -> LockReport {
         let mut locker = self.locker.lock();
-        let (total, hosts) = locker.usage();
+        let (total, hosts) = self.keeper.look(|state| Locker::usage(state.locks()));
         let report = |(host, usage): (Arc<Host>, _)| HostReport {
             name: host.name.clone(),
             address: host.address,
@@ -124,10 +166,10 @@ impl LockService {
         call: &Call,
         lock: &Lock<O>,
         exclusive: bool,
-    ) -> Result<Option<Conflict<LockOwner>>, Status> {
+    ) -> Result<Option<Conflict<ServiceHolder>>, Status> {
         self.locker.lock().admits(false, Instant::now())?;
         let wish = self.wish(call, lock, exclusive).await?;
-        Ok(self.locker.lock().test(&wish.request))
+        Ok(self.keeper.look(|state| Locker::test(state.locks(), &wish.request)))
     }
 
     /// `LOCK`, and `NM_LOCK` if the host is not to be `monitored`.
@@ -144,7 +186,8 @@ impl LockService {
         let owner = &mut wish.request.owner;
         owner.host = self.known_host(&owner.host, monitored).await?;
         let host = Arc::clone(&owner.host);
-        let status = self.act(|locker| locker.lock(wish, terms, Instant::now()));
+        let locked = self.act(|locker, books| locker.lock(books, wish, terms, Instant::now()));
+        let status = settled(locked).await;
         if monitored {
             self.monitor_host(&host).await?;
         }
@@ -159,7 +202,7 @@ impl LockService {
         exclusive: bool,
     ) -> Result<Status, Status> {
         let request = self.release(call, lock, exclusive).await?;
-        Ok(self.act(|locker| locker.cancel(&request)))
+        Ok(settled(self.act(|locker, books| locker.cancel(books, &request))).await)
     }
 
     /// `UNLOCK`.
@@ -169,7 +212,7 @@ impl LockService {
         lock: &Lock<O>,
     ) -> Result<Status, Status> {
         let Request { file, owner, range, .. } = self.release(call, lock, false).await?;
-        Ok(self.act(|locker| locker.unlock(file, &owner, range)))
+        Ok(settled(self.act(|locker, books| locker.unlock(books, file, &owner, range))).await)
     }
 
     /// `SHARE`.
@@ -184,7 +227,10 @@ impl LockService {
             self.share_owner(call, wish, Some(mode(share.access.write))).await?;
         owner.host = self.known_host(&owner.host, true).await?;
         let now = Instant::now();
-        let status = self.locker.lock().share(file, &owner, share, reclaim, now);
+        let shared = self.act(|locker, books| {
+            (locker.share(books, file, &owner, share, reclaim, now), Vec::new())
+        });
+        let status = settled(shared).await;
         self.monitor_host(&owner.host).await?;
         Ok(status)
     }
@@ -196,13 +242,17 @@ impl LockService {
         wish: ShareRequest<'_>,
     ) -> Result<Status, Status> {
         let (file, owner) = self.share_owner(call, wish, None).await?;
-        self.locker.lock().unshare(file, &owner);
+        let unshared = self.act(|locker, books| {
+            locker.unshare(books, file, &owner);
+            ((), Vec::new())
+        });
+        settled(unshared).await;
         Ok(Status::Granted)
     }
 
     /// `FREE_ALL`.
-    pub(super) fn free_all(&self, name: &[u8], from: IpAddr) {
-        self.act(|locker| ((), locker.free_all(name, from)));
+    pub(super) async fn free_all(&self, name: &[u8], from: IpAddr) {
+        settled(self.act(|locker, books| ((), locker.free_all(books, name, from)))).await;
     }
 
     /// Calls a client with the result of a `_MSG` procedure. There is no second try: the client
@@ -280,29 +330,63 @@ impl LockService {
         })
     }
 
-    /// Does something to the state, and tells clients of what follows.
-    fn act<T>(&self, event: impl FnOnce(&mut Locker) -> (T, Vec<Grant>)) -> T {
-        let (result, grants) = event(&mut self.locker.lock());
-        for grant in grants {
-            if let Some(service) = self.me.upgrade() {
-                tokio::spawn(service.tell_of_grant(grant));
-            }
+    /// Does something to the state, and tells clients of what follows. The result holds when what
+    /// comes with it is durable: see [`settled`].
+    fn act<T>(
+        &self,
+        event: impl FnOnce(&mut Locker, &mut Books<'_>) -> (T, Vec<Grant>),
+    ) -> (T, Pending) {
+        let mut locker = self.locker.lock();
+        let ((result, grants), pending) = self.keeper.with_locks(|table| {
+            let mut books = Books { table, changes: Vec::new() };
+            let done = event(&mut locker, &mut books);
+            (done, books.changes)
+        });
+        drop(locker);
+        grants.into_iter().for_each(|grant| self.tell(grant, false));
+        (result, pending)
+    }
+
+    /// Tells a client of a lock, in the background. `heard`: it may have been told before.
+    fn tell(&self, grant: Grant, heard: bool) {
+        if let Some(service) = self.me.upgrade() {
+            tokio::spawn(service.tell_of_grant(grant, heard));
         }
-        result
+    }
+
+    /// Has those on record that have locks, and takes those off it that have none any more.
+    async fn set_record_straight(self: Arc<Self>, on_record: Vec<Record>) {
+        let known = self.locker.lock().known();
+        for host in known {
+            // It is tried again with the host's next lock.
+            let _refused = self.monitor_host(&host).await;
+        }
+        for record in on_record {
+            self.monitor.told(&record).await;
+        }
     }
 
     /// Tells a client of a lock that it waited for, until it answers.
-    fn tell_of_grant(self: Arc<Self>, grant: Grant) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    /// `heard`: it may have heard of it already, and then may deny what it has.
+    fn tell_of_grant(
+        self: Arc<Self>,
+        grant: Grant,
+        mut heard: bool,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
+            durable(self.keeper.barrier()).await;
             let host = Arc::clone(&grant.wish.request.owner.host);
             let mut pauses = self.settings.grant_retry.pauses();
-            // Whether the client may have heard of it already: then it may deny what it has.
-            let mut heard = false;
             while self.locker.lock().must_tell(&grant) {
                 match self.tell_once(&grant, &mut heard).await {
-                    Verdict::Keep => return self.act(|l| ((), l.answered(&grant, true))),
-                    Verdict::Refused => return self.act(|l| ((), l.answered(&grant, false))),
                     Verdict::Silent => {}
+                    verdict => {
+                        let wanted = matches!(verdict, Verdict::Keep);
+                        let answered = |locker: &mut Locker, books: &mut Books<'_>| {
+                            ((), locker.answered(books, &grant, wanted))
+                        };
+                        return settled(self.act(answered)).await;
+                    }
                 }
                 let Some(pause) = pauses.next() else {
                     tracing::warn!(client = %host.address, name = %host.name.escape_ascii(),
@@ -358,7 +442,8 @@ impl LockService {
         let now = Instant::now();
         let (forgotten, grace) = {
             let mut locker = self.locker.lock();
-            let forgotten = locker.sweep(self.settings.forget_hosts_after, now);
+            let idle = self.settings.forget_hosts_after;
+            let forgotten = self.keeper.look(|state| locker.sweep(state.locks(), idle, now));
             (forgotten, locker.grace_left(now))
         };
         for host in forgotten {
@@ -376,8 +461,13 @@ impl LockService {
 }
 
 impl RebootListener for LockService {
-    fn rebooted(&self, name: &[u8], from: IpAddr, state: i32) {
-        self.act(|locker| ((), locker.rebooted(name, from, state)));
+    fn rebooted<'a>(
+        &'a self,
+        name: &'a [u8],
+        from: IpAddr,
+        state: i32,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(settled(self.act(|locker, books| ((), locker.rebooted(books, name, from, state)))))
     }
 
     fn crash(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -386,13 +476,39 @@ impl RebootListener for LockService {
                 Ok(hosts) => {
                     tracing::warn!("all locks dropped, as after a crash: a local program asked");
                     let former: Vec<_> = hosts.iter().filter_map(client_of).collect();
-                    self.locker.lock().crash(self.settings.grace, former, Instant::now());
+                    let (grace, now) = (self.settings.grace, Instant::now());
+                    let crash = |locker: &mut Locker, books: &mut Books<'_>| {
+                        locker.crash(books, grace, former, now);
+                        ((), Vec::new())
+                    };
+                    settled(self.act(crash)).await;
                     self.tell_of_start(hosts);
                 }
                 Err(error) => tracing::error!(%error, "cannot do as after a crash"),
             }
         })
     }
+}
+
+impl LockListener for LockService {
+    fn changed(&self, changes: &[Change<FileKey, ServiceHolder>]) {
+        let grants = self.locker.lock().follow(changes);
+        grants.into_iter().for_each(|grant| self.tell(grant, false));
+    }
+}
+
+/// Waits until something is durable. If it never will be, nothing that rests on it is ever said:
+/// this does not end.
+async fn durable(pending: Pending) {
+    if pending.durable().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A result, when what it rests on is durable.
+async fn settled<T>((result, pending): (T, Pending)) -> T {
+    durable(pending).await;
+    result
 }
 
 /// Which file a share reservation is for, and whose it is.

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::GraceSettings;
-use crate::locks::LockLimits;
 use crate::nsm::NotifySettings;
 use crate::nsm::backoff::Retry;
 
@@ -13,8 +12,6 @@ use crate::nsm::backoff::Retry;
 pub struct LockSettings {
     /// Where the status monitor keeps its records.
     pub directory: PathBuf,
-    /// How much may be locked.
-    pub limits: LockLimits,
     /// Hosts that may have locks, and be on record, at the same time.
     pub hosts: usize,
     /// How long a host stays on record that has no locks any more.
@@ -36,7 +33,6 @@ impl LockSettings {
     pub fn new(directory: PathBuf) -> Self {
         Self {
             directory,
-            limits: LockLimits::default(),
             hosts: 10_000,
             forget_hosts_after: Duration::from_secs(10 * 60),
             grace: GraceSettings::default(),

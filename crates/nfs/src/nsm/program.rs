@@ -28,7 +28,12 @@ const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 pub trait RebootListener: Send + Sync + 'static {
     /// The host that calls itself `name`, at address `from`, restarted; it has a new `state`
     /// number.
-    fn rebooted(&self, name: &[u8], from: IpAddr, state: i32);
+    fn rebooted<'a>(
+        &'a self,
+        name: &'a [u8],
+        from: IpAddr,
+        state: i32,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
     /// We are to do as after a crash.
     fn crash(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
@@ -71,7 +76,7 @@ impl NsmProgram {
                 Reply::success(&())
             }
             Procedure::Notify => {
-                self.notify(call, call.decode()?);
+                self.notify(call, call.decode()?).await;
                 Reply::success(&())
             }
         })
@@ -117,11 +122,11 @@ impl NsmProgram {
         State { state: self.monitor.state() }
     }
 
-    fn notify(&self, call: &Call, change: StateChange) {
+    async fn notify(&self, call: &Call, change: StateChange) {
         let from = call.peer.address.ip();
         tracing::info!(host = %change.mon_name.escape_ascii(), %from, state = change.state,
             "a host tells that it restarted");
-        self.listener.rebooted(&change.mon_name, from, change.state);
+        self.listener.rebooted(&change.mon_name, from, change.state).await;
         for mon in self.monitor.registrations() {
             let (caller, change) = (Arc::clone(&self.caller), change.clone());
             tokio::spawn(pass_on(caller, mon, change, from));

@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -16,7 +16,9 @@ use super::kept_files::Closings;
 use super::protocol::Status;
 use super::state::{Action, Change, Connection, Effects, State};
 use crate::holder::ServiceHolder;
-use crate::locks::FileKey;
+use crate::locks::{Change as LockTableChange, FileKey};
+use crate::nlm::Table;
+use crate::nlm::record::{self, LockChange};
 
 /// The state of a service: of NFSv4, and the locks of all protocols.
 pub type ServiceState = State<ServiceHolder>;
@@ -27,12 +29,15 @@ pub type ServiceState = State<ServiceHolder>;
 pub enum RecordKind {
     /// Changes of the state ([`Change::encode_all`]).
     State = 1,
+    /// Changes of NLM's locks, with those of the state that they follow from
+    /// ([`crate::nlm::record`]).
+    Locks = 2,
 }
 
 impl RecordKind {
     /// The kind of a record that was read; `None`: a later version wrote it.
     pub fn from_tag(tag: u16) -> Option<Self> {
-        [Self::State].into_iter().find(|kind| *kind as u16 == tag)
+        [Self::State, Self::Locks].into_iter().find(|kind| *kind as u16 == tag)
     }
 }
 
@@ -170,6 +175,14 @@ pub struct Keeper {
     closings: OnceLock<Closings>,
     /// Delegations for reading, and for writing.
     given: [AtomicUsize; 2],
+    lock_listener: OnceLock<Weak<dyn LockListener>>,
+}
+
+/// Whoever has locks of other protocols in the table.
+pub trait LockListener: Send + Sync + 'static {
+    /// Requests of NFSv4 changed these, such as a request that waited and has its lock now. They
+    /// are in the log already.
+    fn changed(&self, changes: &[LockTableChange<FileKey, ServiceHolder>]);
 }
 
 impl Keeper {
@@ -177,7 +190,28 @@ impl Keeper {
     pub fn new(state: ServiceState, log: Arc<dyn Log>) -> Arc<Self> {
         let (callbacks, closings) = Default::default();
         let given = state.delegations_given().map(AtomicUsize::new);
-        Arc::new(Self { state: Mutex::new(state), log, callbacks, closings, given })
+        let (state, lock_listener) = (Mutex::new(state), OnceLock::new());
+        Arc::new(Self { state, log, callbacks, closings, given, lock_listener })
+    }
+
+    /// Says who has locks of other protocols, once.
+    pub fn set_lock_listener(&self, listener: Weak<dyn LockListener>) {
+        let _ = self.lock_listener.set(listener);
+    }
+
+    /// Runs a request of another protocol on the lock table; it gives what it changed, which is
+    /// appended as one record. What the result rests on, be it of others, is to be waited for.
+    pub fn with_locks<R>(
+        &self,
+        request: impl FnOnce(&mut Table) -> (R, Vec<LockChange>),
+    ) -> (R, Pending) {
+        let mut state = self.state.lock();
+        let (result, changes) = request(state.locks_mut());
+        if changes.is_empty() {
+            return (result, Pending(self.log.barrier()));
+        }
+        let record = record::encode(Vec::new(), changes);
+        (result, Pending(self.log.append(RecordKind::Locks, &record, Covers::Record)))
     }
 
     /// Says whose files are let go when nobody has them open any more, once.
@@ -215,17 +249,24 @@ impl Keeper {
         if effects.is_empty() {
             return (result, Pending::none());
         }
-        let Effects { changes, actions, mut closed, .. } = effects;
+        let Effects { changes, actions, mut closed, others, .. } = effects;
         closed.retain(|file| !state.is_open(file));
-        let ticket = if changes.is_empty() {
-            Ticket::done()
-        } else {
-            self.log.append(RecordKind::State, &Change::encode_all(changes), covers)
+        let locks: Vec<_> = others.iter().filter_map(LockChange::of_table).collect();
+        let ticket = match (changes.is_empty(), locks.is_empty()) {
+            (true, true) => Ticket::done(),
+            (_, true) => self.log.append(RecordKind::State, &Change::encode_all(changes), covers),
+            (_, false) => {
+                self.log.append(RecordKind::Locks, &record::encode(changes, locks), covers)
+            }
         };
         for (given, count) in self.given.iter().zip(state.delegations_given()) {
             given.store(count, Ordering::Relaxed);
         }
         drop(state);
+        let listener = || self.lock_listener.get().and_then(Weak::upgrade);
+        if let Some(listener) = (!others.is_empty()).then(listener).flatten() {
+            listener.changed(&others);
+        }
         if let Some(callbacks) = self.callbacks.get().filter(|_| !actions.is_empty()) {
             callbacks.send(actions, self.log.barrier());
         }

@@ -2,6 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
+use std::sync::Arc;
+
+use standfast_nfs::locks::LockLimits;
 use standfast_nfs::nlm::protocol::{
     FreeAllArgs, Holder, LockResult, Name, Netobj, PROGRAM, Procedure, ShareAccess, ShareArgs,
     ShareMode, ShareResult, ShareWish, Status, TestArgs, TestReply, UnlockArgs,
@@ -234,9 +237,9 @@ async fn free_all_frees_all_of_one_machine() {
 async fn limits_are_kept() {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = settings(directory.path());
-    settings.limits.per_client = 1;
     settings.hosts = 1;
-    let world = World::start(settings).await;
+    let limits = LockLimits { per_client: 1, ..LockLimits::default() };
+    let world = World::start_within(settings, limits, Arc::default()).await;
     let (a, b) = (Client::new("a", 2), Client::new("b", 3));
     let part = |offset| Wish { offset, length: 1, ..WRITE };
     assert_eq!(world.lock(&a, &part(0)).await, Status::Granted);

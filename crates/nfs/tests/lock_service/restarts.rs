@@ -145,3 +145,35 @@ async fn only_this_machine_may_ask_for_monitoring() {
     world.call::<_, ()>(&caller, PROGRAM, 1, Procedure::SimuCrash as u32, &()).await.unwrap();
     assert_eq!(world.counts(), (1, 0));
 }
+
+#[tokio::test]
+async fn a_journal_keeps_locks_and_who_waits_over_our_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = World::start(settings(directory.path())).await;
+    let [a, b, c] = [Client::new("a", 2), Client::new("b", 3), Client::new("c", 4)];
+    let part = |offset| Wish { offset, length: 10, ..WRITE };
+    assert_eq!(world.lock(&a, &part(0)).await, Status::Granted);
+    assert_eq!(world.lock(&a, &part(20)).await, Status::Granted);
+    assert_eq!(world.unlock(&a, &Wish { offset: 5, length: 1, ..WRITE }).await, Status::Granted);
+    assert_eq!(world.lock(&b, &Wish { block: true, ..part(0) }).await, Status::Blocked);
+    assert_eq!(world.lock(&c, &WAIT).await, Status::Blocked);
+    assert_eq!(world.counts(), (3, 2));
+    let world = World::start_again(settings(directory.path()), world).await;
+    // Nobody is told of it, nobody has to reclaim anything.
+    let report = world.service.report();
+    assert_eq!((report.grace_left, world.counts()), (None, (3, 2)));
+    assert_eq!(world.lock(&b, &RECLAIM).await, Status::DeniedGracePeriod);
+    assert_eq!(world.lock(&b, &part(20)).await, Status::Denied);
+    assert_eq!(world.lock(&b, &Wish { offset: 5, length: 1, ..WRITE }).await, Status::Granted);
+    world.unlock(&b, &Wish { offset: 5, length: 1, ..WRITE }).await;
+    assert_eq!(world.unlock(&a, &part(0)).await, Status::Granted);
+    until("b is told", || world.clients.granted().len() == 1).await;
+    assert_eq!(world.clients.granted()[0].to.address, b.address);
+    // A restart of a client that was told before ours is not one that comes after it.
+    notify(&world, &b, "b", 3).await;
+    assert_eq!(world.lock(&Client { state: 3, ..b.clone() }, &part(0)).await, Status::Granted);
+    let world = World::start_again(settings(directory.path()), world).await;
+    notify(&world, &b, "b", 3).await;
+    assert_eq!(world.counts(), (2, 1));
+    assert_eq!(world.clients.called(PROGRAM, Procedure::Notify as u32).len(), 0);
+}

@@ -9,14 +9,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use standfast_nfs::locks::{FileKey, Mode};
+use standfast_nfs::handles::{HandleCodec, HandleKey};
+use standfast_nfs::locks::{FileKey, LockLimits, Mode};
 use standfast_nfs::nlm::protocol::{
     self, CancelArgs, Lock, LockArgs, LockResult, Netobj, Procedure, Status, TestArgs, TestReply,
     TestResult, UnlockArgs,
 };
-use standfast_nfs::nlm::{FileFuture, Files, GraceSettings, LockService, LockSettings};
+use standfast_nfs::nlm::{
+    Base, FileFuture, Files, GraceSettings, LockService, LockSettings, RestoredLocks, record,
+};
 use standfast_nfs::nsm::backoff::Retry;
 use standfast_nfs::nsm::caller::{Answer, Caller, Destination, Outcall, OutcallError};
+use standfast_nfs::v4::keeper::{Covers, Keeper, Log as _, MemoryLog, RecordKind, ServiceState};
+use standfast_nfs::v4::state::{Settings as StateSettings, State};
 use standfast_rpc::auth::OpaqueAuth;
 use standfast_rpc::client::{CallError, Target};
 use standfast_rpc::server::{Reactors, ServerLimits, listen_tcp};
@@ -124,6 +129,7 @@ pub(crate) struct World {
     pub(crate) service: Arc<LockService>,
     pub(crate) clients: Arc<FakeClients>,
     pub(crate) files: Arc<FakeFiles>,
+    pub(crate) log: Arc<MemoryLog>,
     address: SocketAddr,
     _shutdown: watch::Sender<bool>,
 }
@@ -152,10 +158,48 @@ impl World {
     }
 
     pub(crate) async fn start_with(settings: LockSettings, clients: Arc<FakeClients>) -> Self {
+        Self::start_within(settings, LockLimits::default(), clients).await
+    }
+
+    pub(crate) async fn start_within(
+        settings: LockSettings,
+        limits: LockLimits,
+        clients: Arc<FakeClients>,
+    ) -> Self {
+        let state = State::new(1, StateSettings::default(), limits);
+        Self::go_on(settings, state, None, Arc::new(MemoryLog::keeping()), clients)
+    }
+
+    /// Starts again with what the journal of `earlier` holds.
+    pub(crate) async fn start_again(settings: LockSettings, earlier: Self) -> Self {
+        let mut state = State::new(2, StateSettings::default(), LockLimits::default());
+        let mut locks = RestoredLocks::default();
+        let log = Arc::new(MemoryLog::keeping());
+        for (kind, record) in earlier.log.records() {
+            assert_eq!(kind, RecordKind::Locks);
+            let (_, changes) = record::decode(&record).unwrap();
+            changes.iter().for_each(|change| locks.apply(state.locks_mut(), change));
+            let _durable = log.append(kind, &record, Covers::Record);
+        }
+        let clients = Arc::clone(&earlier.clients);
+        drop(earlier);
+        Self::go_on(settings, state, Some(locks), log, clients)
+    }
+
+    fn go_on(
+        settings: LockSettings,
+        state: ServiceState,
+        restored: Option<RestoredLocks>,
+        log: Arc<MemoryLog>,
+        clients: Arc<FakeClients>,
+    ) -> Self {
         let caller: Arc<dyn Caller> = Arc::clone(&clients) as _;
         let files = Arc::new(FakeFiles::default());
         let exported: Arc<dyn Files> = Arc::clone(&files) as _;
-        let service = LockService::start(settings, exported, caller).unwrap();
+        let keeper = Keeper::new(state, Arc::clone(&log) as _);
+        let handles = HandleCodec::new(&HandleKey::new([7; 16]));
+        let base = Base { keeper, restored, handles };
+        let service = LockService::start(settings, exported, caller, base).unwrap();
         let server = Server::new(
             service.programs(),
             ServerLimits::default(),
@@ -168,7 +212,7 @@ impl World {
         let (shutdown, stop) = watch::channel(false);
         tokio::spawn(server.serve_tcp(listener, stop));
         let address = (Ipv4Addr::LOCALHOST, port).into();
-        Self { service, clients, files, address, _shutdown: shutdown }
+        Self { service, clients, files, log, address, _shutdown: shutdown }
     }
 
     /// Calls a procedure as the client with that number.
