@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::{Component, Path};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -81,9 +82,22 @@ pub struct Storage {
     workers: Workers,
     write_verifier: u64,
     complained: Mutex<HashMap<Error, Instant>>,
+    /// See [`Storage::set_with_journal`].
+    with_journal: AtomicBool,
 }
 
 impl Storage {
+    /// Says whether a flush of the journal that covers names makes changes here stable: both lie
+    /// in one filesystem with an ordered log.
+    pub fn set_with_journal(&self, with_journal: bool) {
+        self.with_journal.store(with_journal, Ordering::Relaxed);
+    }
+
+    /// Whether a flush of the journal that covers names makes changes here stable.
+    pub fn is_with_journal(&self) -> bool {
+        self.with_journal.load(Ordering::Relaxed)
+    }
+
     /// Whether one flush makes changes of all its objects stable.
     pub fn flushes_together(&self) -> bool {
         self.file_system.flushes_together()
@@ -102,6 +116,7 @@ impl Storage {
             workers: Workers::new(pool, threads),
             write_verifier,
             complained: Mutex::default(),
+            with_journal: AtomicBool::new(false),
         })
     }
 }

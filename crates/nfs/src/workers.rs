@@ -122,6 +122,25 @@ impl Workers {
         T: Outcome,
         F: FnOnce(&dyn FileSystem, Context<'_>) -> T + Send + 'static,
     {
+        let changed = self.change_leaving(file_system, caller, change, false, operation).await;
+        changed.map(|(outcome, _)| outcome)
+    }
+
+    /// As [`Workers::change`]. With `leave`, a change that needs no more than a commit of the
+    /// filesystem's log is not made stable here: `true` says so, and then it must be, before its
+    /// outcome is told.
+    pub async fn change_leaving<T, F>(
+        &self,
+        file_system: &Arc<dyn FileSystem>,
+        caller: &Arc<Caller>,
+        change: ChangeOf,
+        leave: bool,
+        operation: F,
+    ) -> Option<(T, bool)>
+    where
+        T: Outcome,
+        F: FnOnce(&dyn FileSystem, Context<'_>) -> T + Send + 'static,
+    {
         let permit = self.permit().await?;
         let (file_system, caller) = (Arc::clone(file_system), Arc::clone(caller));
         let pool = Arc::clone(&self.pool);
@@ -134,16 +153,20 @@ impl Workers {
             let mut outcome =
                 operation(&*file_system, Context { caller: &caller, wait, deferred: deferring });
             drop(permit);
-            let Some(flusher) = flusher.filter(|_| !outcome.failed() && !deferred.is_empty())
-            else {
-                let _gone = sender.send(outcome);
+            let must_flush = !outcome.failed() && !deferred.is_empty();
+            if leave && must_flush && flusher.is_some() && deferred.is_of_log() {
+                let _gone = sender.send((outcome, true));
+                return;
+            }
+            let Some(flusher) = flusher.filter(|_| must_flush) else {
+                let _gone = sender.send((outcome, false));
                 return;
             };
             flusher.add(&pool, &file_system, deferred, move |flushed| {
                 if let Err(error) = flushed {
                     outcome.fail(error);
                 }
-                let _gone = sender.send(outcome);
+                let _gone = sender.send((outcome, false));
             });
         });
         receiver.await.ok()

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::auth::{AuthStat, Credential};
 use crate::message::ReplyStatus;
+use crate::reply_cache::Keeping;
 use crate::results::Results;
 use crate::xdr::{Decode, Encode, from_bytes};
 
@@ -50,6 +51,9 @@ pub struct Call {
     pub peer: Peer,
     /// The activity of its connection, for people to see.
     pub activity: Arc<crate::server::Activity>,
+    /// Its reply is kept where it outlives the server ([`Program::outlives`]): the program says
+    /// what it changed.
+    pub keeping: Option<Arc<Keeping>>,
 }
 
 impl Call {
@@ -101,6 +105,12 @@ pub trait Program: Send + Sync + 'static {
 
     /// Whether a retransmission of this call must be answered without running it again.
     fn runs_once(&self, _call: &Call) -> bool {
+        false
+    }
+
+    /// Whether a retransmission of a call that runs once must be answered without running it
+    /// again also after a restart of the server.
+    fn outlives(&self, _call: &Call) -> bool {
         false
     }
 

@@ -1,8 +1,11 @@
 //! The reply cache: a request that must not run twice is answered from here when it comes again.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::Future;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -37,10 +40,14 @@ pub struct CacheLimits {
 /// What makes two messages the same request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestKey {
-    client: IpAddr,
-    xid: u32,
-    length: usize,
-    checksum: u32,
+    /// Who sent it.
+    pub client: IpAddr,
+    /// Its transaction id.
+    pub xid: u32,
+    /// Its length in bytes.
+    pub length: usize,
+    /// Of its first part.
+    pub checksum: u32,
 }
 
 impl RequestKey {
@@ -54,8 +61,8 @@ impl RequestKey {
 }
 
 enum Entry {
-    /// It runs; these want the reply too.
-    Running(Vec<oneshot::Sender<Option<Bytes>>>),
+    /// It runs; these want the reply too, which may be known and not durable yet.
+    Running(Vec<oneshot::Sender<Option<Bytes>>>, Option<Bytes>),
     /// It ran.
     Done { reply: Bytes, at: Instant },
 }
@@ -80,6 +87,60 @@ pub enum Admission {
     Drop,
 }
 
+/// Keeps replies where they outlive the server.
+pub trait ReplyLog: Send + Sync + 'static {
+    /// Keeps the reply to a request, a record. It leaves when the future is done; `false`: never.
+    fn keep(&self, key: &RequestKey, reply: &Bytes, change: Left) -> Keep;
+}
+
+/// A reply that is being kept.
+pub type Keep = Pin<Box<dyn Future<Output = bool> + Send>>;
+
+/// What a call whose reply is kept has left to the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Left {
+    /// Nothing was changed: if the reply is lost, the call may run again.
+    #[default]
+    Nothing,
+    /// What was changed is stable: the reply must be, before it leaves.
+    Reply,
+    /// What was changed is not stable yet: names and attributes on the log's filesystem must be
+    /// made so together with the reply.
+    ReplyAndNames,
+}
+
+/// What a program tells of a call whose reply is kept.
+#[derive(Debug, Default)]
+pub struct Keeping(AtomicU8);
+
+impl Keeping {
+    /// Something was changed.
+    pub fn leave(&self, left: Left) {
+        self.0.fetch_max(left as u8, Ordering::AcqRel);
+    }
+
+    fn left(&self) -> Left {
+        let left = self.0.load(Ordering::Acquire);
+        let known = [Left::Nothing, Left::Reply, Left::ReplyAndNames];
+        known.get(usize::from(left)).copied().unwrap_or(Left::ReplyAndNames)
+    }
+}
+
+/// A call whose reply is to be kept.
+pub(crate) struct Kept {
+    pub(crate) log: Arc<dyn ReplyLog>,
+    pub(crate) keeping: Arc<Keeping>,
+}
+
+impl Kept {
+    pub(crate) fn keep(&self, pending: &Pending, reply: &Bytes) -> Keep {
+        // Whoever looks at the cache after the reply is in the log finds it there.
+        pending.note(reply);
+        self.log.keep(&pending.key, reply, self.keeping.left())
+    }
+}
+
 /// The cache.
 pub struct ReplyCache {
     limits: CacheLimits,
@@ -99,18 +160,49 @@ impl ReplyCache {
             Some(Entry::Done { reply, at }) if now.duration_since(*at) < self.limits.age => {
                 Admission::Done(reply.clone())
             }
-            Some(Entry::Running(waiting)) if waiting.len() >= MAX_WAITING => Admission::Drop,
-            Some(Entry::Running(waiting)) => {
+            Some(Entry::Running(waiting, _)) if waiting.len() >= MAX_WAITING => Admission::Drop,
+            Some(Entry::Running(waiting, _)) => {
                 let (sender, receiver) = oneshot::channel();
                 waiting.push(sender);
                 Admission::Running(receiver)
             }
             Some(Entry::Done { .. }) | None => {
                 shard.forget(&key);
-                shard.entries.insert(key, Entry::Running(Vec::new()));
+                shard.entries.insert(key, Entry::Running(Vec::new(), None));
                 Admission::New(Pending { cache: Arc::clone(self), key, finished: false })
             }
         }
+    }
+
+    /// Remembers a reply of an earlier run, which is so old.
+    pub fn restore(&self, key: RequestKey, reply: Bytes, age: Duration, now: Instant) {
+        let Some(at) = now.checked_sub(age).filter(|_| age < self.limits.age) else { return };
+        let mut shard = self.shard(&key).lock();
+        shard.forget(&key);
+        shard.bytes += reply.len() + ENTRY_OVERHEAD;
+        shard.entries.insert(key, Entry::Done { reply, at });
+        shard.order.push_back(key);
+        shard.shrink(&self.limits, now);
+    }
+
+    /// All replies that are known, with their age.
+    pub fn replies(&self, now: Instant) -> Vec<(RequestKey, Bytes, Duration)> {
+        let mut replies = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            for (key, entry) in &shard.entries {
+                match entry {
+                    Entry::Done { reply, at } => {
+                        replies.push((*key, reply.clone(), now.saturating_duration_since(*at)));
+                    }
+                    Entry::Running(_, Some(reply)) => {
+                        replies.push((*key, reply.clone(), Duration::ZERO));
+                    }
+                    Entry::Running(_, None) => {}
+                }
+            }
+        }
+        replies
     }
 
     /// Number of requests that are remembered, and the bytes that they take.
@@ -126,9 +218,15 @@ impl ReplyCache {
 }
 
 impl ReplyCache {
+    fn note(&self, key: &RequestKey, reply: &Bytes) {
+        if let Some(Entry::Running(_, known)) = self.shard(key).lock().entries.get_mut(key) {
+            *known = Some(reply.clone());
+        }
+    }
+
     fn finish(&self, key: RequestKey, reply: Option<Bytes>, now: Instant) {
         let mut shard = self.shard(&key).lock();
-        let Some(Entry::Running(waiting)) = shard.entries.remove(&key) else { return };
+        let Some(Entry::Running(waiting, _)) = shard.entries.remove(&key) else { return };
         for waiter in waiting {
             // A waiter whose connection is gone needs no reply.
             let _gone = waiter.send(reply.clone());
@@ -179,6 +277,11 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// The reply is known, and may not be told yet.
+    fn note(&self, reply: &Bytes) {
+        self.cache.note(&self.key, reply);
+    }
+
     /// Remembers the reply, as a record; without one, forgets that the
     /// request was ever made.
     pub fn finish(mut self, reply: Option<Bytes>) {
@@ -263,6 +366,24 @@ mod tests {
         let (cache, now) = (limited_cache(1 << 30, 160), Instant::now());
         (0..10_000).for_each(|xid| run(&cache, xid, now));
         assert_eq!(cache.usage().0, 160);
+    }
+
+    #[test]
+    fn replies_of_an_earlier_run_are_known_until_they_are_too_old() {
+        let (earlier, now) = (cache(1 << 20), Instant::now());
+        run(&earlier, 1, now);
+        let Admission::New(pending) = earlier.admit(key(2), now) else { panic!("not new") };
+        pending.note(&Bytes::from_static(b"not durable yet"));
+        let _running = earlier.admit(key(3), now);
+        let later = cache(1 << 20);
+        for (key, reply, age) in earlier.replies(now) {
+            later.restore(key, reply, age, now);
+        }
+        later.restore(key(4), Bytes::new(), Duration::from_secs(60), now);
+        assert!(matches!(later.admit(key(1), now), Admission::Done(reply) if reply == "done"));
+        assert!(matches!(later.admit(key(2), now), Admission::Done(_)));
+        assert!(matches!(later.admit(key(3), now), Admission::New(_)));
+        assert!(matches!(later.admit(key(4), now), Admission::New(_)));
     }
 
     #[test]

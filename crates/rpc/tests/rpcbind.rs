@@ -199,6 +199,7 @@ async fn call_from_reserved_port<A: Encode, R: Decode>(
         arguments: to_bytes(arguments),
         peer,
         activity: Arc::new(Activity::new(peer)),
+        keeping: None,
     };
     match Arc::clone(program).call(call).await {
         Reply::Success(results) => {

@@ -1,6 +1,5 @@
 //! A service that runs here, from the opening of its storage to its end.
 
-use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +32,7 @@ use crate::log::JournalLog;
 use crate::node::Node;
 use crate::place::{self, Chosen, Note, Place, PlaceError};
 use crate::replay::{Restored, parts};
+use crate::replies::{self, JournaledReplies, RestoredReply};
 use crate::storage::Storages;
 use crate::timings::{Step, Timings};
 use crate::{StartError, identity, snapshots};
@@ -130,7 +130,14 @@ impl Opening {
         let locks = (!is_lost && !is_new).then_some(restored.locks);
         let log = JournalLog::new(journal);
         let keeper = Keeper::new(restored.state, Arc::clone(&log) as _);
-        self.start_programs((place, note), HandleCodec::new(&key), keeper, log, locks, gate)
+        self.start_programs(
+            (place, note),
+            HandleCodec::new(&key),
+            keeper,
+            log,
+            (locks, restored.replies),
+            gate,
+        )
     }
 
     fn start_programs(
@@ -139,7 +146,7 @@ impl Opening {
         handles: HandleCodec,
         keeper: Arc<Keeper>,
         log: Arc<JournalLog>,
-        locks: Option<RestoredLocks>,
+        (locks, replies): (Option<RestoredLocks>, Vec<RestoredReply>),
         gate: Arc<ReplyGate>,
     ) -> Result<Taken, StartError> {
         let settings = &self.settings;
@@ -152,7 +159,7 @@ impl Opening {
         });
         let opened = self.storages.open(&settings.exports);
         self.problems = opened.problems;
-        log.set_together(together(&place, &opened.exports));
+        note_shared_log(&place, &opened.exports);
         service.set_exports(opened.exports);
         let base = Base { keeper: Arc::clone(&keeper), restored: locks, handles };
         let locks = start_locks(settings, &service, &gate, base)?;
@@ -173,6 +180,8 @@ impl Opening {
             Arc::clone(&self.node.reactors),
             gate,
         );
+        server.set_reply_log(Arc::new(JournaledReplies(Arc::clone(&log))));
+        replies::restore(server.reply_cache(), replies, Instant::now());
         let Self { name, settings, storages, problems, timings, .. } = self;
         Ok(Taken {
             name,
@@ -292,17 +301,18 @@ fn tell_of_start(
         snapshot_bytes = report.snapshot_bytes, "the journal is open");
 }
 
-/// Which exports lie in the same ordered log of one filesystem as the journal.
-fn together(
+/// Tells each storage whether it lies in the same ordered log of one filesystem as the journal:
+/// then one flush makes a change there and its record stable.
+fn note_shared_log(
     place: &Place,
     exports: &[(standfast_settings::ExportSettings, Arc<standfast_nfs::service::Storage>)],
-) -> HashSet<u64> {
+) {
     use std::os::unix::fs::MetadataExt;
     let shares = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|data| place.is_on(data.dev()));
-    let with = exports.iter().filter(|(settings, storage)| {
-        !settings.cross_mounts && storage.flushes_together() && shares(&settings.path)
-    });
-    with.map(|(settings, _)| settings.id().0).collect()
+    for (settings, storage) in exports {
+        let with = !settings.cross_mounts && storage.flushes_together() && shares(&settings.path);
+        storage.set_with_journal(with);
+    }
 }
 
 /// The lock manager and the status monitor. Clients know us by the name of this machine, if not
@@ -383,7 +393,8 @@ impl Taken {
         tokio::spawn(sweep(Arc::downgrade(&instance)));
         let (keeper, log) = (Arc::downgrade(&instance.keeper), Arc::downgrade(&instance.log));
         let locks = Arc::downgrade(&instance.locks);
-        tokio::spawn(snapshots::compact_regularly(keeper, locks, log));
+        let cache = Arc::downgrade(instance.server.reply_cache());
+        tokio::spawn(snapshots::compact_regularly(keeper, locks, cache, log));
         Ok(instance)
     }
 }
@@ -495,7 +506,7 @@ impl Instance {
     pub fn reload(&self, new: &Settings) -> Vec<String> {
         let mut shared = self.shared.lock();
         let opened = shared.storages.open(&new.exports);
-        self.log.set_together(together(&self.place, &opened.exports));
+        note_shared_log(&self.place, &opened.exports);
         self.service.set_exports(opened.exports);
         self.server.set_limits(server_limits(&new.limits));
         self.service.set_limits(payload_limits(&new.limits));

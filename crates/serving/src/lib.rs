@@ -20,6 +20,7 @@ mod log;
 mod node;
 mod place;
 mod replay;
+mod replies;
 mod snapshots;
 mod storage;
 mod timings;

@@ -1,27 +1,18 @@
 //! The journal as the log of the protocol state.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
 use standfast_journal::{Entry, Journal, JournalError, Scope, Snapshot};
 use standfast_nfs::v4::keeper::{Covers, Log, LogStopped, Order, RecordKind, Ticket};
 
 /// The journal of a service as the log of its state.
 pub struct JournalLog {
     journal: Journal,
-    /// Exports whose names and attributes one flush of the journal makes stable.
-    together: RwLock<HashSet<u64>>,
 }
 
 impl JournalLog {
     pub(crate) fn new(journal: Journal) -> Arc<Self> {
-        Arc::new(Self { journal, together: RwLock::default() })
-    }
-
-    /// Says of which exports the names and attributes lie in the same ordered log as the journal.
-    pub(crate) fn set_together(&self, exports: HashSet<u64>) {
-        *self.together.write() = exports;
+        Arc::new(Self { journal })
     }
 
     /// The epoch of this holder.

@@ -9,6 +9,8 @@ use standfast_nfs::nlm::{RestoredLocks, record};
 use standfast_nfs::v4::keeper::{RecordKind, ServiceState};
 use standfast_nfs::v4::state::{Change, Settings, State};
 
+use crate::replies::{self, RestoredReply};
+
 /// Why the journal cannot be replayed. It is whole: this is no loss.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
@@ -38,6 +40,8 @@ pub struct Restored {
     pub state: ServiceState,
     /// What the lock manager knows beside the lock table.
     pub locks: RestoredLocks,
+    /// Replies of calls that must not run twice.
+    pub(crate) replies: Vec<RestoredReply>,
     /// Records that were applied.
     pub records: u64,
 }
@@ -47,7 +51,7 @@ impl Restored {
     /// this state gives out from those of any before.
     pub(crate) fn new(instance: u32, settings: Settings, limits: LockLimits) -> Self {
         let state = State::new(instance, settings, limits);
-        Self { state, locks: RestoredLocks::default(), records: 0 }
+        Self { state, locks: RestoredLocks::default(), replies: Vec::new(), records: 0 }
     }
 
     pub(crate) fn replay(
@@ -87,6 +91,9 @@ impl Restored {
                 for change in locks {
                     self.locks.apply(self.state.locks_mut(), &change);
                 }
+            }
+            Some(RecordKind::Reply) => {
+                self.replies.extend(replies::decode(payload).map_err(unreadable)?);
             }
             None => return Err(ReplayError::UnknownKind { sequence, tag }),
         }

@@ -2,7 +2,7 @@
 //! replay takes.
 
 use std::sync::Weak;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use standfast_journal::SnapshotError;
@@ -11,7 +11,10 @@ use standfast_nfs::nlm::record::{self, LockChange};
 use standfast_nfs::v4::keeper::{Keeper, RecordKind};
 use standfast_nfs::v4::state::Change;
 
+use standfast_rpc::reply_cache::ReplyCache;
+
 use crate::log::JournalLog;
+use crate::replies;
 
 /// How often the length of the log is looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -19,10 +22,14 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Changes of the state in one record of a snapshot.
 const CHANGES_PER_RECORD: usize = 256;
 
+/// Replies in one record of a snapshot.
+const REPLIES_PER_RECORD: usize = 32;
+
 /// Takes snapshots when they are due, until the service is gone.
 pub(crate) async fn compact_regularly(
     keeper: Weak<Keeper>,
     locks: Weak<LockService>,
+    cache: Weak<ReplyCache>,
     log: Weak<JournalLog>,
 ) {
     let mut interval = tokio::time::interval(INTERVAL);
@@ -31,10 +38,12 @@ pub(crate) async fn compact_regularly(
         interval.tick().await;
         let (keeper, locks, log) = (keeper.upgrade(), locks.upgrade(), log.upgrade());
         let (Some(keeper), Some(locks), Some(log)) = (keeper, locks, log) else { return };
+        let Some(cache) = cache.upgrade() else { return };
         if !log.is_compaction_due() {
             continue;
         }
-        let written = tokio::task::spawn_blocking(move || compact(&keeper, &locks, &log)).await;
+        let written =
+            tokio::task::spawn_blocking(move || compact(&keeper, &locks, &cache, &log)).await;
         if let Ok(Err(error)) = written {
             tracing::warn!(%error, "the journal was not compacted; it is tried again");
         }
@@ -45,6 +54,7 @@ pub(crate) async fn compact_regularly(
 pub(crate) fn compact(
     keeper: &Keeper,
     locks: &LockService,
+    cache: &ReplyCache,
     log: &JournalLog,
 ) -> Result<(), SnapshotError> {
     // Nobody appends while the state is looked at.
@@ -58,7 +68,12 @@ pub(crate) fn compact(
             Ok::<_, SnapshotError>((snapshot, state.snapshot(), locks))
         })
     })?;
+    // What was appended before the snapshot began is in the cache.
+    let replies = cache.replies(Instant::now());
     snapshot.write(|writer| {
+        for part in replies.chunks(REPLIES_PER_RECORD) {
+            writer.push(RecordKind::Reply as u16, &replies::encode(part.to_vec()))?;
+        }
         for part in records(changes) {
             writer.push(RecordKind::State as u16, &part)?;
         }

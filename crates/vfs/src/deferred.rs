@@ -20,6 +20,12 @@ impl Deferred {
         self.0.lock().is_empty()
     }
 
+    /// Whether a commit of the log of the filesystem is all that is needed: then whoever commits
+    /// that log by other means need not ask for it here.
+    pub fn is_of_log(&self) -> bool {
+        self.0.lock().iter().all(Flush::is_of_log)
+    }
+
     /// Takes all that was collected, to collect anew.
     pub fn take(&self) -> Self {
         Self(Mutex::new(std::mem::take(&mut *self.0.lock())))

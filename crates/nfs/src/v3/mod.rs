@@ -105,6 +105,11 @@ impl Program for Nfs3 {
         Procedure::try_from(call.procedure).is_ok_and(|procedure| once.contains(&procedure))
     }
 
+    /// A WRITE may be repeated, and one that is not stable must be.
+    fn outlives(&self, call: &Call) -> bool {
+        Procedure::try_from(call.procedure) != Ok(Procedure::Write)
+    }
+
     fn reply_size(&self, call: &Call) -> usize {
         let limit = self.service.limits().payload();
         let payload = match Procedure::try_from(call.procedure) {

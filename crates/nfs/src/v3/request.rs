@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use standfast_rpc::reply_cache::{Keeping, Left};
 use standfast_rpc::{Call, Transport};
 use standfast_settings::ClientAccess;
 use standfast_vfs::{Attributes, Caller, Context, Error, FileSystem, Found, Handle};
@@ -26,6 +27,8 @@ pub(super) struct Object {
     pub(super) handle: Handle,
     pub(super) access: Arc<ClientAccess>,
     pub(super) caller: Arc<Caller>,
+    /// The reply is kept where it outlives the server.
+    keeping: Option<Arc<Keeping>>,
 }
 
 /// The most that a datagram carries of a payload, as with other servers: a larger one would not
@@ -59,7 +62,8 @@ impl Request<'_> {
         let caller = self.service.caller(&self.call.credential, &access).await;
         // A second object of the same request lies on the same export.
         let _already = self.export.set(Arc::clone(&export));
-        Ok(Object { export, handle, access, caller })
+        let keeping = self.call.keeping.clone();
+        Ok(Object { export, handle, access, caller, keeping })
     }
 
     /// The same, for an operation that changes something.
@@ -179,9 +183,16 @@ impl Object {
         let workers = self.export.workers();
         let operation =
             move |fs: &dyn FileSystem, context: Context<'_>| operation(fs, context, &handle);
-        let result =
-            workers.change(self.export.file_system(), &self.caller, change, operation).await;
-        result.ok_or(Status::ServerFault)
+        // The flush of the reply's record makes the change stable too, where it can.
+        let leave = self.keeping.is_some() && self.export.storage().is_with_journal();
+        let file_system = self.export.file_system();
+        let changed =
+            workers.change_leaving(file_system, &self.caller, change, leave, operation).await;
+        let (outcome, left) = changed.ok_or(Status::ServerFault)?;
+        if let Some(keeping) = self.keeping.as_ref().filter(|_| !outcome.failed()) {
+            keeping.leave(if left { Left::ReplyAndNames } else { Left::Reply });
+        }
+        Ok(outcome)
     }
 
     /// The object's attributes, where they go along with a failure.

@@ -32,12 +32,14 @@ pub enum RecordKind {
     /// Changes of NLM's locks, with those of the state that they follow from
     /// ([`crate::nlm::record`]).
     Locks = 2,
+    /// The reply to a call that must not run twice, of programs that have no sessions.
+    Reply = 3,
 }
 
 impl RecordKind {
     /// The kind of a record that was read; `None`: a later version wrote it.
     pub fn from_tag(tag: u16) -> Option<Self> {
-        [Self::State, Self::Locks].into_iter().find(|kind| *kind as u16 == tag)
+        [Self::State, Self::Locks, Self::Reply].into_iter().find(|kind| *kind as u16 == tag)
     }
 }
 

@@ -22,6 +22,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use standfast_rpc::message::ReplyStatus;
+use standfast_rpc::reply_cache::Left;
 use standfast_rpc::{Call, CallFuture, Program, Reply};
 
 use crate::handles::HandleCodec;
@@ -129,6 +130,10 @@ impl Program for Nfs4 {
         }
     }
 
+    fn outlives(&self, _call: &Call) -> bool {
+        true
+    }
+
     fn reply_size(&self, call: &Call) -> usize {
         let payload = match call.procedure {
             COMPOUND => skim(&call.arguments).payload,
@@ -139,6 +144,9 @@ impl Program for Nfs4 {
 
     fn call(self: Arc<Self>, call: Call) -> CallFuture {
         Box::pin(async move {
+            if let Some(keeping) = &call.keeping {
+                keeping.leave(Left::Reply);
+            }
             match call.procedure {
                 0 => Reply::success(&()),
                 COMPOUND => compound::run(&self, &call).await,

@@ -10,7 +10,7 @@ use super::running::Running;
 use super::{Activity, Server};
 use crate::message::{CallMessage, RPC_VERSION, ReplyStatus};
 use crate::program::{Call, Peer, Program};
-use crate::reply_cache::{Admission, RequestKey};
+use crate::reply_cache::{Admission, Keeping, Kept, RequestKey};
 use crate::results;
 use crate::xdr::Segments;
 
@@ -64,6 +64,7 @@ impl Server {
             arguments: header.arguments,
             peer,
             activity: Arc::clone(activity),
+            keeping: None,
         };
         let size = message.len() + program.reply_size(&call);
         Some(Ok(Prepared { program: Arc::clone(program), call, message, size }))
@@ -71,17 +72,23 @@ impl Server {
 
     /// Starts a call.
     pub(super) fn run(&self, prepared: Prepared) -> Running {
-        let Prepared { program, call, message, .. } = prepared;
+        let Prepared { program, mut call, message, .. } = prepared;
         let activity = Arc::clone(&call.activity);
         let now = Instant::now();
         activity.begin(program.number(), call.version, call.procedure, now);
-        let mut pending = None;
+        let (mut pending, mut kept) = (None, None);
         if program.runs_once(&call) {
             let key = RequestKey::new(call.peer.address.ip(), call.xid, &message);
             match self.reply_cache.admit(key, now.into_std()) {
                 Admission::New(new) => {
                     self.counters.reply_cache_misses.fetch_add(1, Ordering::Relaxed);
                     pending = Some(new);
+                    let outlives = || program.outlives(&call);
+                    if let Some(log) = self.reply_log.get().filter(|_| outlives()) {
+                        let keeping = Arc::<Keeping>::default();
+                        call.keeping = Some(Arc::clone(&keeping));
+                        kept = Some(Kept { log: Arc::clone(log), keeping });
+                    }
                 }
                 known => {
                     self.counters.reply_cache_hits.fetch_add(1, Ordering::Relaxed);
@@ -89,7 +96,7 @@ impl Server {
                 }
             }
         }
-        Running::start(activity, call.xid, pending, || program.call(call))
+        Running::start(activity, call.xid, (pending, kept), || program.call(call))
     }
 }
 

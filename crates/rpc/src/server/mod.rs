@@ -11,8 +11,8 @@ mod running;
 mod silence;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 
@@ -25,7 +25,7 @@ pub use reactors::Reactors;
 use crate::budget::Budget;
 use crate::gate::ReplyGate;
 use crate::program::Program;
-use crate::reply_cache::ReplyCache;
+use crate::reply_cache::{ReplyCache, ReplyLog};
 
 /// Carries calls between the network and its programs.
 pub struct Server {
@@ -45,6 +45,7 @@ pub struct Server {
     reactors: Arc<Reactors>,
     gate: Arc<ReplyGate>,
     silenced: AtomicBool,
+    reply_log: OnceLock<Arc<dyn ReplyLog>>,
 }
 
 impl Server {
@@ -86,6 +87,7 @@ impl Server {
             reactors: reactors.into(),
             gate,
             silenced: AtomicBool::new(false),
+            reply_log: OnceLock::new(),
         })
     }
 
@@ -131,8 +133,13 @@ impl Server {
         &self.counters
     }
 
+    /// Says where replies are kept that must outlive this server, once.
+    pub fn set_reply_log(&self, log: Arc<dyn ReplyLog>) {
+        let _ = self.reply_log.set(log);
+    }
+
     /// The reply cache.
-    pub fn reply_cache(&self) -> &ReplyCache {
+    pub fn reply_cache(&self) -> &Arc<ReplyCache> {
         &self.reply_cache
     }
 

@@ -56,6 +56,13 @@ impl Flush {
     }
 }
 
+impl Flush {
+    /// Whether a commit of the filesystem's log is all that it takes.
+    pub(crate) fn is_of_log(&self) -> bool {
+        matches!(self.0, Target::Log(_))
+    }
+}
+
 impl Target {
     fn key(&self) -> Key {
         match self {
