@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
@@ -89,12 +90,16 @@ pub struct Ticket {
     shared: Arc<Shared>,
     group: Arc<Group>,
     sequence: u64,
+    /// Tells it from others with the same sequence, which a barrier has.
+    id: u64,
     is_asked: bool,
 }
 
 impl Ticket {
     pub(crate) fn new(shared: Arc<Shared>, group: Arc<Group>, sequence: u64) -> Self {
-        Self { shared, group, sequence, is_asked: false }
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { shared, group, sequence, id, is_asked: false }
     }
 
     /// The record's place in the log.
@@ -125,7 +130,7 @@ impl Future for Ticket {
     type Output = Result<u64, JournalError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let outcome = self.group.poll(self.sequence, context.waker());
+        let outcome = self.group.poll(self.id, context.waker());
         if outcome.is_pending() && !self.is_asked {
             self.is_asked = true;
             self.shared.ask(&self.group);

@@ -185,6 +185,42 @@ fn a_ticket_is_a_future() {
     assert_eq!(journal.durable_sequence(), 51);
 }
 
+/// A waker that remembers that it was used.
+#[derive(Default)]
+struct Woken(Mutex<bool>, Condvar);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        *self.0.lock().unwrap() = true;
+        self.1.notify_all();
+    }
+}
+
+#[test]
+fn a_barrier_and_the_record_before_it_are_both_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let (gate, options) = gated();
+    gate.hold();
+    let journal = open_with(directory.path(), 1, options).unwrap().journal;
+    let ticket = journal.append(entry(b"record")).unwrap();
+    let barrier = journal.barrier();
+    assert_eq!(ticket.sequence(), barrier.sequence());
+    let waiting = [ticket, barrier].map(|mut ticket| {
+        let woken = Arc::<Woken>::default();
+        let waker = Arc::clone(&woken).into();
+        let mut context = std::task::Context::from_waker(&waker);
+        assert!(std::pin::Pin::new(&mut ticket).poll(&mut context).is_pending());
+        (ticket, woken)
+    });
+    gate.release();
+    for (_ticket, woken) in &waiting {
+        let limit = std::time::Duration::from_secs(60);
+        let was = woken.0.lock().unwrap();
+        let (was, _) = woken.1.wait_timeout_while(was, limit, |was| !*was).unwrap();
+        assert!(*was, "nobody was told");
+    }
+}
+
 /// Runs a future on this thread.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(std::thread::Thread);
