@@ -6,27 +6,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use standfast_journal::{CompactionPolicy, Journal, Options, Storage as _, latest_epoch};
+use standfast_journal::{Journal, Storage as _, latest_epoch};
 use standfast_nfs::callers::Callers;
 use standfast_nfs::handles::HandleCodec;
-use standfast_nfs::locks::LockLimits;
 use standfast_nfs::mount::Mount;
 use standfast_nfs::nlm::{Base, ExportedFiles, LockService, LockSettings, RestoredLocks};
 use standfast_nfs::nsm::caller::NetworkCaller;
-use standfast_nfs::service::{Parts, PayloadLimits, Service};
+use standfast_nfs::service::{Parts, Service};
 use standfast_nfs::v3::Nfs3;
 use standfast_nfs::v4::Nfs4;
 use standfast_nfs::v4::callbacks::{Sender, SenderSettings, Settings as CallbackSettings};
 use standfast_nfs::v4::keeper::Keeper;
-use standfast_nfs::v4::state::Settings as StateSettings;
 use standfast_rpc::gate::ReplyGate;
-use standfast_rpc::reply_cache::CacheLimits;
-use standfast_rpc::server::ServerLimits;
 use standfast_rpc::{Program, Server};
-use standfast_settings::{Limits, Settings};
+use standfast_settings::Settings;
 use standfast_vfs::IdentityScope;
 use tokio::sync::watch;
 
+use crate::limits::{journal_options, lock_limits, payload_limits, server_limits, state_settings};
 use crate::listen::Listening;
 use crate::log::JournalLog;
 use crate::node::Node;
@@ -580,72 +577,6 @@ fn make_private(path: &std::path::Path) -> Result<(), PlaceError> {
 fn instance_of(journal: [u8; 16]) -> u32 {
     let [a, b, c, d, ..] = journal;
     u32::from_be_bytes([a, b, c, d]).max(1)
-}
-
-fn journal_options(settings: &Settings) -> Options {
-    let set = &settings.journal;
-    Options {
-        segment_bytes: set.segment_size.as_u64(),
-        queue_bytes: set.queue.as_usize(),
-        compaction: CompactionPolicy {
-            minimum_bytes: set.compact_after.as_u64(),
-            ..CompactionPolicy::default()
-        },
-        ..Options::default()
-    }
-}
-
-fn lock_limits(settings: &Settings) -> LockLimits {
-    let set = &settings.locks;
-    LockLimits {
-        per_client: set.per_client,
-        total: set.total,
-        files: set.files,
-        waiters_per_file: set.waiters_per_file,
-    }
-}
-
-fn state_settings(settings: &Settings) -> StateSettings {
-    let (set, payload) = (&settings.nfs4, payload_limits(&settings.limits));
-    let message = u32::try_from(payload.payload()).unwrap_or(u32::MAX).saturating_add(4096);
-    StateSettings {
-        lease: set.lease_time,
-        forget_after: set.forget_clients_after,
-        clients: set.clients,
-        sessions_per_client: set.sessions_per_client,
-        slots_per_session: set.slots_per_session,
-        operations: set.operations_per_compound,
-        request_bytes: message,
-        reply_bytes: message,
-        cached_reply_bytes: u32::try_from(set.cached_reply.as_u64()).unwrap_or(u32::MAX),
-        owners_per_client: set.owners_per_client,
-        states_per_client: set.states_per_client,
-        delegations: set.delegations,
-    }
-}
-
-/// The limits of a server, from the settings.
-pub fn server_limits(limits: &Limits) -> ServerLimits {
-    ServerLimits {
-        connections: limits.connections,
-        requests_per_connection: limits.requests_per_connection,
-        callbacks_per_connection: limits.callbacks_per_connection,
-        bytes_per_connection: limits.bytes_per_connection.as_usize(),
-        bytes_in_flight: limits.bytes_in_flight.as_usize(),
-        record_size: payload_limits(limits).payload() + (64 << 10),
-        idle_timeout: limits.idle_timeout,
-        record_timeout: limits.record_timeout,
-        send_timeout: limits.reply_timeout,
-        reply_cache: CacheLimits {
-            entries: limits.reply_cache_entries,
-            bytes: limits.reply_cache.as_usize(),
-            ..ServerLimits::default().reply_cache
-        },
-    }
-}
-
-fn payload_limits(limits: &Limits) -> PayloadLimits {
-    PayloadLimits { max_read: limits.max_read.as_usize(), max_write: limits.max_write.as_usize() }
 }
 
 /// The programs that a service consists of.

@@ -15,21 +15,25 @@
 mod error;
 mod identity;
 mod instance;
+mod limits;
 mod listen;
 mod log;
 mod node;
 mod place;
 mod replay;
 mod replies;
+mod show;
 mod snapshots;
 mod storage;
 mod timings;
 
 pub use error::StartError;
-pub use instance::{Epoch, Instance, Manner, Opening, Taken, server_limits};
+pub use instance::{Epoch, Instance, Manner, Opening, Taken};
+pub use limits::server_limits;
 pub use listen::Listening;
 pub use log::JournalLog;
 pub use node::Node;
 pub use place::{JOURNAL, PlaceError};
 pub use replay::{ReplayError, Restored};
+pub use show::{FindError, describe, find_journal};
 pub use timings::{Step, Timings};

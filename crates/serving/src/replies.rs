@@ -1,6 +1,7 @@
 //! Replies of calls that must not run twice, in the journal: a retransmission that comes after a
 //! restart is answered and not run again.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -91,6 +92,14 @@ pub struct RestoredReply {
     key: RequestKey,
     reply: Bytes,
     made: u64,
+}
+
+impl fmt::Display for RestoredReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RequestKey { client, xid, length, .. } = self.key;
+        let (reply, made) = (self.reply.len(), self.made);
+        write!(f, "{client} xid {xid:#010x}, {length} bytes: {reply} bytes, at {made}")
+    }
 }
 
 /// The replies of a record.

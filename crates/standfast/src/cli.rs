@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Vrrp(Vrrp),
     /// Make settings of another program's configuration
     Import(Import),
+    /// Look at the log of what clients were promised, also while it is in use
+    Journal(Journal),
 }
 
 const SERVE_EXAMPLES: &str = "\
@@ -140,6 +142,47 @@ pub(crate) struct Socket {
     /// The control socket [default: that of the daemon on this machine]
     #[arg(long, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
+}
+
+/// Arguments of `journal`.
+#[derive(Debug, Args)]
+pub(crate) struct Journal {
+    #[command(subcommand)]
+    pub(crate) command: JournalCommand,
+}
+
+/// What is done with the journal.
+#[derive(Debug, Subcommand)]
+pub(crate) enum JournalCommand {
+    /// Show every record in words
+    #[command(
+        after_help = "Examples:\n  standfast journal show\n  standfast journal show /srv/data"
+    )]
+    Show {
+        #[command(flatten)]
+        place: JournalPlace,
+        /// As JSON, one object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say whether it is whole, and how long it is
+    #[command(after_help = "Examples:\n  standfast journal verify /srv/data")]
+    Verify {
+        #[command(flatten)]
+        place: JournalPlace,
+    },
+}
+
+/// Which journal.
+#[derive(Debug, Args)]
+pub(crate) struct JournalPlace {
+    /// The directory that is exported, or that of the journal [default: that of the daemon on
+    /// this machine]
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+    /// Where the daemon keeps what survives a restart
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
 }
 
 /// Arguments of `status`.

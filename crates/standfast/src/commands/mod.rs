@@ -3,6 +3,7 @@
 mod check;
 mod findings;
 mod import;
+mod journal;
 mod reload;
 mod run;
 mod serve;
@@ -27,6 +28,7 @@ pub(crate) fn run(command: Command) -> miette::Result<ExitCode> {
         Command::Reload(args) => reload::run(&args),
         Command::Vrrp(args) => vrrp::run(&args.command),
         Command::Import(args) => import::run(&args.of),
+        Command::Journal(args) => journal::run(&args.command),
     }
 }
 
