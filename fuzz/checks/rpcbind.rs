@@ -41,6 +41,7 @@ fn answer(program: &Arc<Rpcbind>, (version, procedure): (u8, u8), peer: Peer, ar
         arguments: Bytes::copy_from_slice(arguments),
         peer,
         activity: Arc::new(Activity::new(peer)),
+        keeping: None,
     };
     let answer = pin!(Arc::clone(program).call(call)).poll(&mut Context::from_waker(Waker::noop()));
     let Poll::Ready(reply) = answer else { unreachable!("rpcbind never waits") };

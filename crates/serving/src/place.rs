@@ -121,6 +121,7 @@ pub(crate) struct Candidate {
 impl Place {
     /// The directory `path` on this node, made if it is not there.
     fn local(path: &Path) -> Result<Self, PlaceError> {
+        let path = &std::path::absolute(path).map_err(PlaceError::on("find", path))?;
         let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.map_err(PlaceError::on("make", path))?;
         Self::existing(path)
@@ -238,12 +239,12 @@ pub(crate) fn choose(
     }
     if let Some(note) = note {
         let known = places.iter().position(|place| place.shown == note.directory);
-        let place = match known {
-            Some(index) => Some(places.swap_remove(index)),
-            // It may be on this node, or of an export that is not served now.
-            None => Place::existing(&note.directory).ok(),
-        };
-        if let Some(place) = place.filter(Place::has_journal) {
+        if let Some(index) = known.filter(|index| places[*index].has_journal()) {
+            return Ok(Chosen { place: places.swap_remove(index), is_lost: false });
+        }
+        // It may be on this node, or of an export that is not served now.
+        let elsewhere = known.is_none().then(|| Place::existing(&note.directory).ok()).flatten();
+        if let Some(place) = elsewhere.filter(Place::has_journal) {
             return Ok(Chosen { place, is_lost: false });
         }
     }

@@ -88,7 +88,7 @@ pub(crate) fn encode(replies: impl IntoIterator<Item = (RequestKey, Bytes, Durat
 
 /// A reply that a journal gave back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RestoredReply {
+pub(crate) struct RestoredReply {
     key: RequestKey,
     reply: Bytes,
     made: u64,
