@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::{Child, Command, Stdio};
@@ -10,9 +10,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
+use nix::errno::Errno;
+use nix::libc;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::unistd::read;
 
 use crate::Error;
 use crate::process::{Process, locked};
@@ -29,9 +32,9 @@ pub(crate) enum Network {
 
 /// Namespaces, a thread that has entered them, and the first process of their PID namespace.
 ///
-/// The first process is a `cat` that reads a pipe which only this process holds: when this process
-/// ends, in whatever way, `cat` reads the end of the file and exits, and the kernel kills everything
-/// else in the PID namespace. No namespace has a name, so they go with the last of them.
+/// The first process reads a pipe which only this process holds: when this process ends, in whatever
+/// way, it reads the end of the file and exits, and the kernel kills everything else in the PID
+/// namespace. No namespace has a name, so they go with the last of them.
 #[derive(Debug)]
 pub(crate) struct Cell {
     name: String,
@@ -116,11 +119,6 @@ impl Cell {
     pub(crate) fn network(&self) -> Arc<File> {
         Arc::clone(&self.network)
     }
-
-    /// A path of the network namespace, good for other processes while this one lives.
-    pub(crate) fn network_path(&self) -> String {
-        format!("/proc/{}/fd/{}", std::process::id(), self.network.as_raw_fd())
-    }
 }
 
 impl Drop for Cell {
@@ -178,21 +176,31 @@ fn enter_namespaces(network: &Network, mounts: bool) -> Result<File, Error> {
     Ok(network)
 }
 
-/// Starts the first process of the PID namespace.
+/// Starts the first process of the PID namespace: a copy of this one that runs no program.
 fn start_init(mounts: bool) -> Result<Child, Error> {
-    let mut command = Command::new("cat");
+    let mut command = Command::new("/proc/self/exe");
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-    let setup = move || -> io::Result<()> {
-        // Ignored, and inherited so by `cat`: the kernel reaps the orphans that come to it.
+    let be_init = move || -> io::Result<()> {
+        // The kernel reaps the orphans that come to it.
         // SAFETY: setting a disposition to "ignore" installs no handler.
         unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
         if mounts {
             // Only a process inside the PID namespace can mount its /proc.
             mount(Some(c"proc"), c"/proc", Some(c"proc"), MsFlags::empty(), None::<&str>)?;
         }
-        Ok(())
+        // All descriptors but the pipe, also the one by which the parent learns that all is well.
+        // SAFETY: the descriptors are this process's own; nothing in it uses them any more.
+        if unsafe { libc::close_range(1, libc::c_uint::MAX, 0) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: descriptor 0 is the pipe and stays open.
+        let pipe = unsafe { BorrowedFd::borrow_raw(0) };
+        let mut nothing = [0; 1];
+        while matches!(read(pipe, &mut nothing), Ok(1..) | Err(Errno::EINTR)) {}
+        // SAFETY: ends the process at once, without anything of the parent's being run.
+        unsafe { libc::_exit(0) }
     };
-    // SAFETY: between fork and exec, `setup` only makes system calls and does not allocate.
-    unsafe { command.pre_exec(setup) };
+    // SAFETY: after the fork, `be_init` only makes system calls and does not allocate.
+    unsafe { command.pre_exec(be_init) };
     command.spawn().map_err(Error::io("start the first process of a PID namespace"))
 }

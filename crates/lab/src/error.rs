@@ -20,6 +20,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The kernel refused something about the lab's network.
+    #[error(transparent)]
+    Network(#[from] standfast_net::Error),
     /// A command ended with a status other than 0.
     #[error("{0}")]
     Failed(Box<Output>),

@@ -165,9 +165,8 @@ impl Host {
         let name = self.name.clone();
         let prepare = move || prepare(&name, &state);
         let cell = Cell::start(&self.name, cell::Network::Own, true, prepare)?;
-        let (bridge, path) = (&self.site.cell, cell.network_path());
-        network::make_host_port(bridge, &self.port, self.addresses, &path)?;
-        network::ip(&cell, &self.addresses.up(network::HOST_INTERFACE))?;
+        network::make_host_port(&self.site.cell, &self.port, self.addresses, cell.network())?;
+        network::bring_up(&cell, self.addresses, network::HOST_INTERFACE)?;
         *self.slot() = Some(Arc::new(cell));
         Ok(())
     }

@@ -1,8 +1,14 @@
 //! The lab's bridge, its ports, and the address plan.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsFd;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
+
+use ipnet::IpNet;
+use standfast_net::{MacAddress, Netlink, VethPeer};
 
 use crate::{Cell, Error, process};
 
@@ -10,6 +16,7 @@ use crate::{Cell, Error, process};
 pub(crate) const BRIDGE: &str = "br0";
 /// The one interface of a host.
 pub(crate) const HOST_INTERFACE: &str = "eth0";
+const LOOPBACK: &str = "lo";
 /// The one interface of a guest: its driver makes no other name.
 pub(crate) const GUEST_INTERFACE: &str = "vec0";
 /// The last octet of the first machine's address, and of the first floating address.
@@ -20,8 +27,6 @@ pub(crate) const MACHINES: u8 = FIRST_FLOATING - FIRST_MACHINE;
 pub(crate) const FLOATING: u8 = u8::MAX - FIRST_FLOATING;
 
 const LIMIT: Duration = Duration::from_secs(20);
-/// The action "drop" of a traffic control filter (`TC_ACT_SHOT`).
-const SHOT: u8 = 2;
 
 /// The addresses of a machine. Every lab uses the same plan, each in its own network namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,19 +65,22 @@ impl Addresses {
     }
 
     /// A hardware address that stays the same when the machine restarts.
-    pub(crate) fn mac(&self) -> String {
+    pub(crate) fn mac(&self) -> MacAddress {
         let [_, b, c, d] = self.v4.octets();
-        format!("02:00:00:{b:02x}:{c:02x}:{d:02x}")
+        MacAddress([2, 0, 0, b, c, d])
     }
 
-    /// Lines for `ip -batch` that bring `interface` up with these addresses.
-    pub(crate) fn up(&self, interface: &str) -> String {
-        // Without duplicate address detection: the addresses are usable at once.
-        format!(
-            "link set lo up\nlink set {interface} up\naddr add {}/24 dev {interface}\n\
-             addr add {}/64 dev {interface} nodad\n",
-            self.v4, self.v6
-        )
+    /// Brings the interface `name` of this network up, with these addresses. They are usable at
+    /// once: no duplicate is looked for.
+    fn bring_up(self, netlink: &mut Netlink, name: &str) -> Result<(), Error> {
+        let lo = netlink.link_named(LOOPBACK)?.index;
+        netlink.set_up(lo)?;
+        let link = netlink.link_named(name)?.index;
+        netlink.set_up(link)?;
+        for (address, prefix) in [(IpAddr::from(self.v4), 24), (self.v6.into(), 64)] {
+            netlink.add_own_address(link, IpNet::new_assert(address, prefix))?;
+        }
+        Ok(())
     }
 }
 
@@ -87,88 +95,88 @@ pub enum Direction {
     Out,
 }
 
-/// Runs lines of `ip -batch` in a cell's network.
-pub(crate) fn ip(cell: &Cell, lines: &str) -> Result<(), Error> {
-    let mut command = Command::new("ip");
-    command.args(["-batch", "-"]);
-    process::run(cell, command, lines, LIMIT)?.ok().map(drop)
+/// Speaks with the kernel about a cell's network.
+fn configure<R: Send + 'static>(
+    cell: &Cell,
+    work: impl FnOnce(&mut Netlink) -> Result<R, Error> + Send + 'static,
+) -> Result<R, Error> {
+    cell.enter(move || work(&mut Netlink::new()?))?
 }
 
-/// Runs `tc` in a cell's network.
-fn tc(cell: &Cell, words: &str) -> Result<(), Error> {
-    let mut command = Command::new("tc");
-    command.args(words.split(' '));
-    process::run(cell, command, "", LIMIT)?.ok().map(drop)
+/// Brings the interface `name` of a cell up.
+pub(crate) fn bring_up(cell: &Cell, addresses: Addresses, name: &'static str) -> Result<(), Error> {
+    configure(cell, move |netlink| addresses.bring_up(netlink, name))
 }
 
 /// Makes the bridge in a cell's network.
 pub(crate) fn make_bridge(cell: &Cell) -> Result<(), Error> {
-    // Snooping would swallow VRRP's multicasts, and the spanning tree would hold ports back.
-    let bridge = format!(
-        "link add {BRIDGE} type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n{}",
-        Addresses::bridge().up(BRIDGE)
-    );
-    ip(cell, &bridge)
+    configure(cell, |netlink| {
+        netlink.add_bridge(BRIDGE)?;
+        Addresses::bridge().bring_up(netlink, BRIDGE)
+    })
 }
 
-/// A port of the bridge that leads to a host whose network namespace is at `path`.
+/// A port of the bridge that leads to a host with the network namespace `namespace`.
 pub(crate) fn make_host_port(
     cell: &Cell,
     port: &str,
     addresses: Addresses,
-    path: &str,
+    namespace: Arc<File>,
 ) -> Result<(), Error> {
-    let mac = addresses.mac();
-    ip(
-        cell,
-        &format!(
-            "link add {port} type veth peer name {HOST_INTERFACE} address {mac} netns {path}\n{}",
-            join_bridge(port)
-        ),
-    )
+    let port = port.to_owned();
+    configure(cell, move |netlink| {
+        let (name, mac) = (HOST_INTERFACE, addresses.mac());
+        let peer = VethPeer { name, mac, namespace: namespace.as_fd() };
+        let link = netlink.add_veth(&port, peer)?;
+        join_bridge(netlink, link)
+    })
 }
 
 /// A port of the bridge that a guest's kernel can open.
 pub(crate) fn make_guest_port(cell: &Cell, port: &str) -> Result<(), Error> {
-    ip(cell, &format!("tuntap add dev {port} mode tap\n{}", join_bridge(port)))
+    let mut command = Command::new("ip");
+    command.args(["tuntap", "add", "dev", port, "mode", "tap"]);
+    process::run(cell, command, "", LIMIT)?.ok()?;
+    on_port(cell, port, join_bridge)
 }
 
-fn join_bridge(port: &str) -> String {
-    format!("link set {port} master {BRIDGE}\nlink set {port} up\n")
+fn join_bridge(netlink: &mut Netlink, link: u32) -> Result<(), Error> {
+    let bridge = netlink.link_named(BRIDGE)?.index;
+    netlink.join_bridge(link, bridge)?;
+    Ok(netlink.set_up(link)?)
 }
 
 /// Removes a port.
 pub(crate) fn remove_port(cell: &Cell, port: &str) -> Result<(), Error> {
-    ip(cell, &format!("link del {port}\n"))
+    on_port(cell, port, |netlink, link| Ok(netlink.remove_link(link)?))
 }
 
 /// Drops what goes through a port from now on, and nothing that was dropped before.
 pub(crate) fn cut(cell: &Cell, port: &str, direction: Direction) -> Result<(), Error> {
-    mend(cell, port)?;
-    tc(cell, &format!("qdisc add dev {port} clsact"))?;
     // Seen from the bridge: what comes in at the port is what the machine sends out.
-    let hooks: &[&str] = match direction {
-        Direction::Both => &["ingress", "egress"],
-        Direction::In => &["egress"],
-        Direction::Out => &["ingress"],
+    let (incoming, outgoing) = match direction {
+        Direction::Both => (true, true),
+        Direction::In => (false, true),
+        Direction::Out => (true, false),
     };
-    // A program of one instruction: return SHOT.
-    let program = format!("1,6 0 0 {SHOT}");
-    for hook in hooks {
-        let mut command = Command::new("tc");
-        command.args(["filter", "add", "dev", port, hook, "bpf", "direct-action", "bytecode"]);
-        command.arg(&program);
-        process::run(cell, command, "", LIMIT)?.ok()?;
-    }
-    Ok(())
+    on_port(cell, port, move |netlink, link| Ok(netlink.drop_frames(link, incoming, outgoing)?))
 }
 
 /// Lets everything through a port again.
 pub(crate) fn mend(cell: &Cell, port: &str) -> Result<(), Error> {
-    let mut command = Command::new("tc");
-    command.args(["qdisc", "show", "dev", port, "clsact"]);
-    let present = process::run(cell, command, "", LIMIT)?.ok()?.contains("clsact");
-    if present { tc(cell, &format!("qdisc del dev {port} clsact")) } else { Ok(()) }
+    on_port(cell, port, |netlink, link| Ok(netlink.pass_frames(link)?))
+}
+
+fn on_port(
+    cell: &Cell,
+    port: &str,
+    work: impl FnOnce(&mut Netlink, u32) -> Result<(), Error> + Send + 'static,
+) -> Result<(), Error> {
+    let port = port.to_owned();
+    configure(cell, move |netlink| {
+        let link = netlink.link_named(&port)?.index;
+        work(netlink, link)
+    })
 }
 
 #[cfg(test)]
@@ -189,6 +197,6 @@ mod tests {
     fn v4_and_v6_share_the_host_part() {
         let machine = Addresses::machine(3).unwrap();
         assert_eq!(machine.v6, "fd00:9::d".parse::<Ipv6Addr>().unwrap());
-        assert_eq!(machine.mac(), "02:00:00:09:00:0d");
+        assert_eq!(machine.mac().to_string(), "02:00:00:09:00:0d");
     }
 }

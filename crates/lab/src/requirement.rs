@@ -17,9 +17,9 @@ const GUEST_MODULES: &str = "/usr/lib/uml/modules";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Requirement {
-    /// To make a lab with hosts: root, namespaces, iproute2.
+    /// To make a lab with hosts: root and namespaces.
     Hosts,
-    /// To boot guests, in addition to what hosts need: user-mode Linux and tap devices.
+    /// To boot guests, in addition to what hosts need: user-mode Linux, tap devices, iproute2.
     Guests,
     /// A program that is found in `PATH`.
     Program(&'static str),
@@ -51,7 +51,7 @@ impl Requirement {
 }
 
 fn hosts() -> Vec<String> {
-    let mut lacking: Vec<String> = ["ip", "tc"].iter().filter_map(|name| program(name)).collect();
+    let mut lacking = Vec::new();
     if !Uid::effective().is_root() {
         lacking.push("root".into());
     } else if !can_unshare() {
@@ -65,7 +65,7 @@ fn guests() -> Vec<String> {
     let unfit = kernel::find()
         .filter(|program| !kernel::fits(program))
         .map(|_| format!("a `{}` that knows this processor's registers", kernel::PROGRAM));
-    [program(kernel::PROGRAM), unfit].into_iter().chain(files).flatten().collect()
+    [program(kernel::PROGRAM), program("ip"), unfit].into_iter().chain(files).flatten().collect()
 }
 
 /// Tries it, on a thread that goes away with its namespaces.

@@ -199,7 +199,7 @@ impl Netlink {
     }
 
     /// Sends a request and collects the answer up to its end.
-    fn ask(
+    pub(crate) fn ask(
         &mut self,
         request: RouteNetlinkMessage,
         flags: u16,
@@ -259,7 +259,7 @@ impl Netlink {
     }
 }
 
-fn address_message(link: u32, address: IpNet) -> AddressMessage {
+pub(crate) fn address_message(link: u32, address: IpNet) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.prefix_len = address.prefix_len();
     message.header.scope = AddressScope::Universe;

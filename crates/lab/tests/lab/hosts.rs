@@ -37,7 +37,7 @@ fn hosts_reach_each_other(lab: &Lab) -> TestResult {
 fn own_name_and_processes(lab: &Lab) -> TestResult {
     let host = lab.host("alpha")?;
     assert_eq!(host.run(["uname", "-n"])?.ok()?, "alpha\n");
-    // `cat`, its first process, and `ps` itself.
+    // The first process, and `ps` itself.
     assert_eq!(host.run(["ps", "-e", "--no-headers"])?.ok()?.lines().count(), 2);
     assert_eq!(host.run(["ls", "/sys/class/net"])?.ok()?, "eth0\nlo\n");
     host.run(["touch", "/run/private"])?.ok()?;
