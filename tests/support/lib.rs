@@ -1,6 +1,7 @@
 //! What the stories share: a server in a lab, its clients, and calls made by hand.
 
 pub mod guests;
+pub mod load;
 pub mod nfs3;
 pub mod program;
 pub mod server;
