@@ -216,6 +216,7 @@ fn room(context: &mut Compound<'_>, code: OperationCode, used: usize) -> Result<
         Some(session) => session.max_reply,
         None => context.nfs.max_reply(),
     };
+    context.used = used;
     context.room = limit.saturating_sub(used);
     if context.room < operations::least_room(code) { Err(too_big(context, used)) } else { Ok(()) }
 }

@@ -38,6 +38,8 @@ pub(super) struct Compound<'a> {
     pub(super) count: u32,
     /// The number of the one that runs, from zero.
     pub(super) position: u32,
+    /// Bytes of the reply so far, with its RPC header.
+    pub(super) used: usize,
     /// Bytes that the reply to the operation that runs may take.
     pub(super) room: usize,
     /// The session, once SEQUENCE found it.
@@ -64,6 +66,7 @@ impl<'a> Compound<'a> {
             minor,
             count,
             position: 0,
+            used: 0,
             room: usize::MAX,
             session: None,
             changed: false,

@@ -51,6 +51,10 @@ pub(super) async fn exchange_id(
         StateProtect::MachineCredential(_) => return Outcome::Fail(Status::Inval),
         StateProtect::Ssv(_) => return Outcome::Fail(Status::EncrAlgUnsupp),
     }
+    // Minor version 2 brought this flag (RFC 7862 section 14.1).
+    if context.minor < 2 && args.flags & flags::SUPP_FENCE_OPS != 0 {
+        return Outcome::Fail(Status::Inval);
+    }
     let principal = principal(context.call);
     let request = ExchangeId {
         owner: &args.owner,

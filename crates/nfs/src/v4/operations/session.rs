@@ -12,6 +12,9 @@ use super::super::requests::{principal, request_id};
 use super::super::state::{Kept, Sequenced, SlotName};
 use super::plain;
 
+/// Bytes of the result of SEQUENCE.
+const SEQUENCE_RESULT: usize = 44;
+
 /// BACKCHANNEL_CTL (RFC 8881 section 18.33).
 pub(super) async fn backchannel_ctl(
     context: &mut Compound<'_>,
@@ -82,6 +85,7 @@ pub(in super::super) async fn sequence(
 ) -> Result<Sequenced, Status> {
     let id = request_id(&context.nfs.keeper, context.call);
     let (count, size) = (context.count, context.call.arguments.len());
+    let reply = context.used + SEQUENCE_RESULT;
     let (session, sequenced) = context.state(|state, now| {
         let record = state.session(&args.session)?;
         let fore = &record.fore;
@@ -90,6 +94,12 @@ pub(in super::super) async fn sequence(
         }
         if size > fore.max_request as usize {
             return Err(Status::ReqTooBig);
+        }
+        if reply > fore.max_response as usize {
+            return Err(Status::RepTooBig);
+        }
+        if args.cache_this && reply > fore.max_response_cached as usize {
+            return Err(Status::RepTooBigToCache);
         }
         let session = InSession {
             name: SlotName { session: args.session, slot: args.slot },

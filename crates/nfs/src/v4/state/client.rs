@@ -29,12 +29,16 @@ pub(super) struct Client {
     pub(super) states: BTreeSet<u64>,
     /// Those of them that are revoked.
     pub(super) revoked: BTreeSet<u64>,
+    /// It said of one filesystem that it has reclaimed all, and that counted as said of all: it
+    /// may still say so.
+    pub(super) reclaimed_one: bool,
 }
 
 impl Client {
     pub(super) fn new(record: ClientRecord, now: Instant) -> Self {
         let (sessions, owners, states, revoked) = Default::default();
-        Self { record, renewed: now, sessions, owners, states, revoked }
+        let reclaimed_one = false;
+        Self { record, renewed: now, sessions, owners, states, revoked, reclaimed_one }
     }
 
     pub(super) fn name(record: &ClientRecord) -> ClientName {

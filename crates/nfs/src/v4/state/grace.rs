@@ -2,6 +2,7 @@
 //! (reclaim), and nothing new is given out meanwhile (RFC 8881 section 8.4.2).
 
 use std::collections::HashSet;
+use std::mem;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -94,13 +95,18 @@ impl<H: Holder> State<H> {
             return Ok(());
         }
         if record.reclaimed {
-            return Err(Status::CompleteAlready);
+            let client = self.clients.get_mut(&id);
+            let may_say = client.is_some_and(|client| mem::take(&mut client.reclaimed_one));
+            return if may_say { Ok(()) } else { Err(Status::CompleteAlready) };
         }
         if let Some(former) = self.grace.as_mut().and_then(|grace| grace.former.as_mut()) {
             former.remove(&Client::name(&record));
         }
         self.end_grace_early();
         self.commit(Change::Client(ClientRecord { reclaimed: true, ..record }), now);
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.reclaimed_one = one_filesystem;
+        }
         Ok(())
     }
 }

@@ -16,8 +16,11 @@ use super::ids::session_id;
 use super::slots::Slot;
 use super::{Change, ClientRecord, CreateSessionReply, Holder, Principal, SessionRecord, State};
 
-/// Channels whose messages would be smaller than this are refused.
-const MIN_MESSAGE: u32 = 1024;
+/// Channels whose messages would be smaller than this are refused: nothing of use fits.
+const MIN_MESSAGE: u32 = 256;
+
+/// CB_SEQUENCE and what it is for.
+const MIN_CALLBACK_OPERATIONS: u32 = 2;
 
 /// Names a connection while it lasts; the caller's choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -116,8 +119,11 @@ impl<H: Holder> State<H> {
         if request.flags & !(flags::PERSIST | flags::BACK_CHANNEL | flags::RDMA) != 0 {
             return Err(Status::Inval);
         }
-        let fore = &request.fore;
-        if fore.max_request < MIN_MESSAGE || fore.max_response < MIN_MESSAGE {
+        let (fore, back) = (&request.fore, &request.back);
+        let messages = |it: &ChannelAttributes| it.max_request.min(it.max_response);
+        if messages(fore).min(messages(back)) < MIN_MESSAGE
+            || back.max_operations < MIN_CALLBACK_OPERATIONS
+        {
             return Err(Status::TooSmall);
         }
         if fore.max_operations == 0 || fore.max_requests == 0 {
