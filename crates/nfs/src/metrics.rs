@@ -9,6 +9,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::v3::protocol::Procedure;
+use crate::v4::protocol::OperationCode;
 
 /// Upper bounds of the latency histogram's buckets, in seconds: from what memory answers to what
 /// a hanging disk does.
@@ -67,9 +68,8 @@ impl Metrics {
 
     /// The metrics of one export.
     pub fn of_export(&self, export: &str) -> ExportMetrics {
-        let of_procedure = |procedure: &Procedure| {
-            let labels =
-                ProcedureLabels { export: export.into(), version: 3, procedure: procedure.name() };
+        let of_procedure = |version, procedure| {
+            let labels = ProcedureLabels { export: export.into(), version, procedure };
             ProcedureMetrics {
                 operations: self.operations.get_or_create_owned(&labels),
                 errors: self.errors.get_or_create_owned(&labels),
@@ -77,8 +77,11 @@ impl Metrics {
             }
         };
         let labels = ExportLabels { export: export.into() };
+        // Those of which an export hears.
+        let operations = OperationCode::ALL.iter().copied().filter(|it| it.concerns_export());
         ExportMetrics {
-            procedures: Procedure::ALL.iter().map(of_procedure).collect(),
+            procedures: Procedure::ALL.iter().map(|it| of_procedure(3, it.name())).collect(),
+            operations: operations.map(|it| (it as u32, of_procedure(4, it.name()))).collect(),
             bytes_read: self.bytes_read.get_or_create_owned(&labels),
             bytes_written: self.bytes_written.get_or_create_owned(&labels),
         }
@@ -92,11 +95,23 @@ struct ProcedureMetrics {
     latency: Histogram,
 }
 
+impl ProcedureMetrics {
+    fn finished(&self, failed: bool, after: Duration) {
+        self.operations.inc();
+        if failed {
+            self.errors.inc();
+        }
+        self.latency.observe(after.as_secs_f64());
+    }
+}
+
 /// The metrics of one export.
 #[derive(Debug)]
 pub struct ExportMetrics {
     /// By procedure number.
     procedures: Vec<ProcedureMetrics>,
+    /// Of NFSv4, by operation number, ascending.
+    operations: Vec<(u32, ProcedureMetrics)>,
     bytes_read: Counter,
     bytes_written: Counter,
 }
@@ -104,12 +119,17 @@ pub struct ExportMetrics {
 impl ExportMetrics {
     /// An operation came to its end.
     pub fn finished(&self, procedure: u32, failed: bool, after: Duration) {
-        let Some(metrics) = self.procedures.get(procedure as usize) else { return };
-        metrics.operations.inc();
-        if failed {
-            metrics.errors.inc();
+        if let Some(metrics) = self.procedures.get(procedure as usize) {
+            metrics.finished(failed, after);
         }
-        metrics.latency.observe(after.as_secs_f64());
+    }
+
+    /// An operation of NFSv4 came to its end.
+    pub fn finished_operation(&self, code: OperationCode, failed: bool, after: Duration) {
+        let found = self.operations.binary_search_by_key(&(code as u32), |(number, _)| *number);
+        if let Some((_, metrics)) = found.ok().and_then(|at| self.operations.get(at)) {
+            metrics.finished(failed, after);
+        }
     }
 
     /// Bytes were read.
@@ -125,7 +145,8 @@ impl ExportMetrics {
     /// Operations so far, those that failed, bytes read and bytes written.
     pub fn totals(&self) -> [u64; 4] {
         let sum = |of: fn(&ProcedureMetrics) -> &Counter| {
-            self.procedures.iter().map(|metrics| of(metrics).get()).sum()
+            let operations = self.operations.iter().map(|(_, metrics)| metrics);
+            self.procedures.iter().chain(operations).map(|metrics| of(metrics).get()).sum()
         };
         [
             sum(|metrics| &metrics.operations),

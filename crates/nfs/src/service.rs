@@ -22,6 +22,7 @@ use crate::locks::FileKey;
 use crate::metrics::{ExportMetrics, Metrics};
 use crate::pool::Pool;
 use crate::v4::keeper::Keeper;
+use crate::v4::owner_names::OwnerNames;
 use crate::v4::pseudo::Tree;
 use crate::workers::Workers;
 
@@ -215,6 +216,7 @@ pub struct Parts {
 /// What all NFS programs share.
 pub struct Service {
     parts: Parts,
+    owners: Arc<OwnerNames>,
     limits: ArcSwap<PayloadLimits>,
     buffers: Buffers,
     exports: ArcSwap<ExportTable>,
@@ -228,6 +230,7 @@ impl Service {
         let limits = ArcSwap::from_pointee(parts.limits);
         Arc::new(Self {
             parts,
+            owners: Arc::default(),
             limits,
             buffers,
             exports: ArcSwap::default(),
@@ -238,6 +241,11 @@ impl Service {
     /// Puts other sizes in force.
     pub fn set_limits(&self, limits: PayloadLimits) {
         self.limits.store(Arc::new(limits));
+    }
+
+    /// What users and groups are called over NFSv4.
+    pub fn owners(&self) -> &Arc<OwnerNames> {
+        &self.owners
     }
 
     /// Finds identities.

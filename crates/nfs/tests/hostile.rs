@@ -5,6 +5,7 @@ use standfast_nfs::mount::protocol as mount;
 use standfast_nfs::nlm::protocol as nlm;
 use standfast_nfs::nsm::protocol as nsm;
 use standfast_nfs::v3::protocol as nfs3;
+use standfast_nfs::v4::protocol as nfs4;
 use standfast_rpc::xdr::{Chain, Encode, List, Opaque, to_bytes};
 
 #[path = "../../../fuzz/checks/handle.rs"]
@@ -13,6 +14,8 @@ mod handle;
 mod mount_check;
 #[path = "../../../fuzz/checks/nfs3.rs"]
 mod nfs3_check;
+#[path = "../../../fuzz/checks/nfs4.rs"]
+mod nfs4_check;
 #[path = "../../../fuzz/checks/nlm.rs"]
 mod nlm_check;
 #[path = "../../../fuzz/checks/nsm.rs"]
@@ -109,6 +112,66 @@ fn messages_of_nfs3() {
         seed(&nfs3::Outcome::<(), _>::Fail(nfs3::Status::Exist, moved)),
     ];
     smoke::smoke(&seeds, nfs3_check::check);
+}
+
+#[test]
+fn messages_of_nfs4() {
+    use nfs4::{Operation, StateId, Value};
+    let values = [Value::Size(5), Value::Mode(0o600), Value::Owner(opaque("1000"))];
+    let attributes = nfs4::Fattr::new(values);
+    let name = || nfs4::NameArgs { name: opaque("name") };
+    let wanted = nfs4::GetAttrArgs { attributes: attributes.mask };
+    let sequence = nfs4::SequenceArgs {
+        session: [3; 16],
+        sequence: 1,
+        slot: 0,
+        highest_slot: 0,
+        cache_this: true,
+    };
+    let open = nfs4::OpenArgs {
+        seqid: 1,
+        access: 3,
+        deny: 0,
+        owner: nfs4::StateOwner { client: 7, name: opaque("owner") },
+        how: nfs4::OpenHow::Create(nfs4::CreateHow::Unchecked(attributes.clone())),
+        claim: nfs4::OpenClaim::Null(opaque("name")),
+    };
+    let stateid = StateId { seqid: 1, other: [5; 12] };
+    let read = nfs4::ReadArgs { stateid, offset: 1, count: 2 };
+    let link = nfs4::CreateType::Symlink(opaque("target"));
+    let with_session = [
+        Operation::Sequence(sequence),
+        Operation::PutHandle(opaque("handle")),
+        Operation::Open(open),
+        Operation::GetAttr(wanted),
+        Operation::ReadPlus(read.clone()),
+        Operation::TestStateId(nfs4::TestStateIdArgs { ids: List(vec![stateid; 3]) }),
+    ];
+    let without = [
+        Operation::PutRootHandle,
+        Operation::Lookup(name()),
+        Operation::Create(nfs4::CreateArgs {
+            kind: link,
+            name: opaque("link"),
+            attributes: attributes.clone(),
+        }),
+        Operation::SetAttr(nfs4::SetAttrArgs { stateid, attributes: attributes.clone() }),
+        Operation::Read(read),
+        Operation::Renew(9),
+    ];
+    let results = vec![
+        nfs4::OperationResult::PutRootHandle(nfs4::Status::Ok),
+        nfs4::OperationResult::GetAttr(nfs4::Outcome::Ok(attributes.clone())),
+        nfs4::OperationResult::Lookup(nfs4::Status::NoEnt),
+    ];
+    let status = nfs4::Status::NoEnt;
+    let seeds = [
+        seed(&nfs4::CompoundArgs::new(opaque("tag"), 2, &with_session)),
+        seed(&nfs4::CompoundArgs::new(opaque(""), 0, &without)),
+        seed(&nfs4::CompoundResults { status, tag: opaque("tag"), results: List(results) }),
+        seed(&attributes),
+    ];
+    smoke::smoke(&seeds, nfs4_check::check);
 }
 
 #[test]

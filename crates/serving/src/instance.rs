@@ -154,6 +154,7 @@ impl Opening {
             limits: payload_limits(&settings.limits),
             metrics: self.node.metrics.clone(),
         });
+        service.owners().set_domain(settings.nfs4.domain.clone());
         let opened = self.storages.open(&settings.exports);
         self.problems = opened.problems;
         note_shared_log(&place, &opened.exports);
@@ -508,6 +509,7 @@ impl Instance {
         self.server.set_limits(server_limits(&new.limits));
         self.service.set_limits(payload_limits(&new.limits));
         self.service.callers().set(new.groups.lookup, new.groups.cache_time);
+        self.service.owners().set_domain(new.nfs4.domain.clone());
         let (state, limits) = (state_settings(new), lock_limits(new));
         let ((), pending) = self.keeper.with(|held, _| {
             held.set_settings(state);

@@ -195,6 +195,9 @@ sections! {
         states_per_client: usize = 262_144, Live, 16..=16_777_216;
         /// Whether clients may be told that a file is theirs alone until somebody else wants it.
         delegations: bool = true, Live;
+        /// The domain of the names of users and groups (`user@domain`), which the system's name
+        /// service knows. Without one they are numbers.
+        domain: Option<String> = None, Live;
     }
     /// Locks of files, of all protocols together.
     locks: Locks {

@@ -1,5 +1,7 @@
 //! COMPOUND: operations run one after the other until one fails (RFC 8881 sections 2.10.6.4, 16.2).
 
+use std::time::Instant;
+
 use standfast_rpc::results::Results;
 use standfast_rpc::xdr::{Encode, Encoder};
 use standfast_rpc::{Call, Reply};
@@ -68,7 +70,7 @@ pub(super) async fn run(nfs: &Nfs4, call: &Call) -> Reply {
     let mut writer = Writer::new(&args.tag);
     let status = if args.minor > MAX_MINOR {
         Status::MinorVersMismatch
-    } else if args.minor == 0 && args.count > nfs.max_operations() {
+    } else if args.minor == 0 && nfs.has_too_many(args.count) {
         Status::Resource
     } else {
         let mut context = Compound::new(nfs, call, args.minor, args.count);
@@ -151,7 +153,12 @@ async fn run_one(context: &mut Compound<'_>, writer: &mut Writer, operation: Ope
     let code = operation.code();
     let mark = writer.encoder.mark();
     let before = writer.len();
+    let begun = Instant::now();
     let status = operations::run(context, operation, &mut writer.encoder).await;
+    if let Some(place) = context.place() {
+        let failed = !matches!(status, Status::Ok | Status::Same | Status::NotSame);
+        place.export.metrics().finished_operation(code, failed, begun.elapsed());
+    }
     if writer.len() - before > context.room {
         writer.encoder.reset(mark);
         let status = too_big(context, writer.len());

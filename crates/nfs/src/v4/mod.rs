@@ -29,15 +29,14 @@ use crate::handles::HandleCodec;
 use crate::service::Service;
 use keeper::Keeper;
 use kept_files::Closings;
-use owner_names::OwnerNames;
 use protocol::{OwnerName, PROGRAM, VERSION};
 use skim::skim;
 
 /// Procedure number of COMPOUND; the only other one is NULL.
 const COMPOUND: u32 = 1;
 
-/// Operations of a COMPOUND of minor version 0.
-const MAX_OPERATIONS: u32 = 128;
+/// So many operations are always taken, without a look at the settings.
+const USUAL_OPERATIONS: u32 = 8;
 
 /// What a reply takes beside its payload, usually.
 const USUAL_REPLY: usize = 1024;
@@ -69,7 +68,6 @@ pub struct Nfs4 {
     service: Arc<Service>,
     keeper: Arc<Keeper>,
     identity: ServerIdentity,
-    owners: Arc<OwnerNames>,
 }
 
 impl Nfs4 {
@@ -78,7 +76,7 @@ impl Nfs4 {
         let identity = ServerIdentity::new(service.handles(), "");
         keeper.set_closings(Closings(Arc::clone(&service)));
         service.set_keeper(Arc::clone(&keeper));
-        Self { service, keeper, identity, owners: Arc::default() }
+        Self { service, keeper, identity }
     }
 
     /// Gives it another identity, where one machine has several services.
@@ -91,20 +89,17 @@ impl Nfs4 {
         &self.identity
     }
 
-    /// What owners and groups are called.
-    pub fn owners(&self) -> &Arc<OwnerNames> {
-        &self.owners
-    }
-
     /// How long a client may be silent, in seconds.
     fn lease_seconds(&self) -> u32 {
         let lease = self.keeper.look(|state| state.settings().lease);
         u32::try_from(lease.as_secs()).unwrap_or(u32::MAX)
     }
 
-    /// Operations of a COMPOUND of minor version 0; sessions have limits of their own.
-    fn max_operations(&self) -> u32 {
-        MAX_OPERATIONS
+    /// Whether a COMPOUND of minor version 0 has too many operations; sessions have limits of
+    /// their own.
+    fn has_too_many(&self, operations: u32) -> bool {
+        operations > USUAL_OPERATIONS
+            && operations > self.keeper.look(|state| state.settings().operations)
     }
 
     /// The largest reply of minor version 0, in bytes.

@@ -64,8 +64,12 @@ pub(in super::super) async fn read_wishes(
             }
             // Without an inherited ACL the client's umask holds.
             Value::ModeUmask(wish) => set.mode = Some(wish.mode & !wish.umask & MODE),
-            Value::Owner(name) => set.uid = Some(nfs.owners.find(Kind::User, &name.0).await?),
-            Value::OwnerGroup(name) => set.gid = Some(nfs.owners.find(Kind::Group, &name.0).await?),
+            Value::Owner(name) => {
+                set.uid = Some(nfs.service.owners().find(Kind::User, &name.0).await?)
+            }
+            Value::OwnerGroup(name) => {
+                set.gid = Some(nfs.service.owners().find(Kind::Group, &name.0).await?)
+            }
             Value::AccessTimeSet(time) => set.accessed = set_time(&time)?,
             Value::ModifyTimeSet(time) => set.modified = set_time(&time)?,
             _ => return Err(Status::Inval),
@@ -99,9 +103,9 @@ async fn read_acl(nfs: &Nfs4, list: &Acl) -> Result<Vec<acl::Entry>, Status> {
         let who = match Who::special(&ace.who) {
             Some(special) => special,
             None if Who::names_group(ace.flags) => {
-                Who::Group(nfs.owners.find(Kind::Group, &ace.who.0).await?)
+                Who::Group(nfs.service.owners().find(Kind::Group, &ace.who.0).await?)
             }
-            None => Who::User(nfs.owners.find(Kind::User, &ace.who.0).await?),
+            None => Who::User(nfs.service.owners().find(Kind::User, &ace.who.0).await?),
         };
         entries.push(acl::Entry { kind: ace.kind, flags: ace.flags, mask: ace.mask, who });
     }

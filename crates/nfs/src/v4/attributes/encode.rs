@@ -78,8 +78,8 @@ impl Subject<'_> {
             It::MaxWrite => (self.nfs.service.limits().max_write as u64).encode(to),
             It::Mode => attributes.mode.encode(to),
             It::Links => attributes.links.encode(to),
-            It::Owner => to.opaque(&self.nfs.owners.user(attributes.uid)),
-            It::OwnerGroup => to.opaque(&self.nfs.owners.group(attributes.gid)),
+            It::Owner => to.opaque(&self.nfs.service.owners().user(attributes.uid)),
+            It::OwnerGroup => to.opaque(&self.nfs.service.owners().group(attributes.gid)),
             It::RawDevice => {
                 to.u32(attributes.device.major);
                 to.u32(attributes.device.minor);
@@ -110,8 +110,8 @@ impl Subject<'_> {
             to.u32(entry.flags);
             to.u32(entry.mask);
             match entry.who {
-                Who::User(uid) => to.opaque(&self.nfs.owners.user(uid)),
-                Who::Group(gid) => to.opaque(&self.nfs.owners.group(gid)),
+                Who::User(uid) => to.opaque(&self.nfs.service.owners().user(uid)),
+                Who::Group(gid) => to.opaque(&self.nfs.service.owners().group(gid)),
                 special => to.opaque(special.special_name()?),
             }
         }

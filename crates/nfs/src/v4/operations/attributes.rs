@@ -36,7 +36,7 @@ async fn get(context: &Compound<'_>, wanted: &Bitmap) -> Result<Fattr, Status> {
         context.make_way(file, false)?;
     }
     let facts = facts(object, wanted).await?;
-    context.nfs.owners.prepare(owners_told(wanted, &facts)).await;
+    context.nfs.service.owners().prepare(owners_told(wanted, &facts)).await;
     Ok(context.encode(object, &facts, wanted))
 }
 

@@ -97,7 +97,7 @@ async fn list(context: &mut Compound<'_>, args: ReadDirArgs) -> Result<Listing, 
             owners.extend(owners_told(&args.attributes, facts));
         }
     }
-    context.nfs.owners.prepare(owners).await;
+    context.nfs.service.owners().prepare(owners).await;
     fill(context, entries, end, &args, room)
 }
 

@@ -120,6 +120,29 @@ impl OperationCode {
         first_minor <= minor
     }
 
+    /// Whether it is about an object of an export.
+    pub fn concerns_export(self) -> bool {
+        let others = [
+            Self::BackchannelCtl,
+            Self::BindConnToSession,
+            Self::CreateSession,
+            Self::DelegPurge,
+            Self::DestroyClientId,
+            Self::DestroySession,
+            Self::ExchangeId,
+            Self::FreeStateId,
+            Self::Illegal,
+            Self::ReclaimComplete,
+            Self::ReleaseLockOwner,
+            Self::Renew,
+            Self::Sequence,
+            Self::SetClientId,
+            Self::SetClientIdConfirm,
+            Self::TestStateId,
+        ];
+        self.is_served(if self.is_served(0) { 0 } else { 2 }) && !others.contains(&self)
+    }
+
     /// Whether this server runs it for clients of the minor version.
     pub fn is_served(self, minor: u32) -> bool {
         let is_replaced = matches!(

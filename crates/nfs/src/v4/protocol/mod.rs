@@ -22,6 +22,7 @@ mod lock;
 mod names;
 mod open;
 mod operation;
+mod operation_name;
 mod outcome;
 mod session;
 mod status;
