@@ -130,6 +130,7 @@ impl World {
             arguments: to_bytes(args),
             peer,
             activity: Arc::new(Activity::new(peer)),
+            keeping: None,
         };
         Arc::clone(&self.program).call(call).await
     }
