@@ -9,6 +9,7 @@ pub mod holder;
 pub mod locks;
 pub mod metrics;
 pub mod mount;
+mod name_locks;
 pub mod nlm;
 pub mod nsm;
 pub mod pool;

@@ -20,6 +20,7 @@ use crate::exports::{ClientTable, Decision, Names};
 use crate::handles::HandleCodec;
 use crate::locks::FileKey;
 use crate::metrics::{ExportMetrics, Metrics};
+use crate::name_locks::NameLocks;
 use crate::pool::Pool;
 use crate::v4::keeper::Keeper;
 use crate::v4::owner_names::OwnerNames;
@@ -219,6 +220,7 @@ pub struct Service {
     owners: Arc<OwnerNames>,
     limits: ArcSwap<PayloadLimits>,
     buffers: Buffers,
+    name_locks: NameLocks,
     exports: ArcSwap<ExportTable>,
     keeper: OnceLock<Arc<Keeper>>,
 }
@@ -233,6 +235,7 @@ impl Service {
             owners: Arc::default(),
             limits,
             buffers,
+            name_locks: NameLocks::default(),
             exports: ArcSwap::default(),
             keeper: OnceLock::new(),
         })
@@ -364,6 +367,11 @@ impl Service {
     /// Buffers for payloads.
     pub fn buffers(&self) -> &Buffers {
         &self.buffers
+    }
+
+    /// One request at a time for each name.
+    pub(crate) fn name_locks(&self) -> &NameLocks {
+        &self.name_locks
     }
 
     /// Says who keeps the state of NFSv4, once: what else is served must respect its delegations.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use standfast_journal::OpenError;
 use standfast_nfs::handles::KeyError;
 use standfast_nfs::nsm::StoreError;
+use standfast_nfs::v4::keeper::LogStopped;
 
 use crate::place::PlaceError;
 use crate::replay::ReplayError;
@@ -37,6 +38,9 @@ pub enum StartError {
         #[source]
         error: ReplayError,
     },
+    /// The journal took nothing more before anything was served.
+    #[error(transparent)]
+    Stopped(LogStopped),
     /// The records of the lock service cannot be used.
     #[error(transparent)]
     Locks(#[from] StoreError),

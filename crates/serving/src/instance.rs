@@ -16,7 +16,9 @@ use standfast_nfs::service::{Parts, Service};
 use standfast_nfs::v3::Nfs3;
 use standfast_nfs::v4::Nfs4;
 use standfast_nfs::v4::callbacks::{Sender, SenderSettings, Settings as CallbackSettings};
+use standfast_nfs::v4::intents::settle;
 use standfast_nfs::v4::keeper::Keeper;
+use standfast_nfs::v4::kept_files::keep_files;
 use standfast_rpc::gate::ReplyGate;
 use standfast_rpc::{Program, Server};
 use standfast_settings::Settings;
@@ -159,6 +161,7 @@ impl Opening {
         self.problems = opened.problems;
         note_shared_log(&place, &opened.exports);
         service.set_exports(opened.exports);
+        finish_last_run(&service, &keeper)?;
         let base = Base { keeper: Arc::clone(&keeper), restored: locks, handles };
         let locks = start_locks(settings, &service, &gate, base)?;
         let programs = programs(&service, &keeper, &locks);
@@ -196,6 +199,22 @@ impl Opening {
             log,
         })
     }
+}
+
+/// Finds out what became of operations that the last run of the service did not end, and lets
+/// removed files go that nobody has open any more. What was found is durable before anything is
+/// served: afterwards the filesystem may tell otherwise.
+fn finish_last_run(service: &Arc<Service>, keeper: &Arc<Keeper>) -> Result<(), StartError> {
+    service.exports().iter().for_each(|export| keep_files(keeper, export));
+    let found = settle(service, keeper);
+    if found.is_none() {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Handle::current();
+    let wait = move || runtime.block_on(found.durable());
+    // A thread of its own may block wherever this is called.
+    let durable = std::thread::scope(|scope| scope.spawn(wait).join());
+    durable.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(StartError::Stopped)
 }
 
 /// The service of a node by itself.
@@ -506,6 +525,7 @@ impl Instance {
         let opened = shared.storages.open(&new.exports);
         note_shared_log(&self.place, &opened.exports);
         self.service.set_exports(opened.exports);
+        self.service.exports().iter().for_each(|export| keep_files(&self.keeper, export));
         self.server.set_limits(server_limits(&new.limits));
         self.service.set_limits(payload_limits(&new.limits));
         self.service.callers().set(new.groups.lookup, new.groups.cache_time);

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use standfast_rpc::Call;
 
 use super::Nfs4;
+use super::intents::Steps;
 use super::keeper::{Pending, ServiceState};
 use super::object::{File, Object, Place};
 use super::protocol::{StateId, Status};
@@ -46,6 +47,8 @@ pub(super) struct Compound<'a> {
     pub(super) session: Option<InSession>,
     /// Something was done that must not be done twice.
     pub(super) changed: bool,
+    /// What of this request the server did before it died.
+    pub(super) steps: Steps,
     current: Option<Object>,
     saved: Option<Object>,
     current_stateid: Option<StateId>,
@@ -70,6 +73,7 @@ impl<'a> Compound<'a> {
             room: usize::MAX,
             session: None,
             changed: false,
+            steps: Steps::default(),
             current: None,
             saved: None,
             current_stateid: None,

@@ -4,12 +4,13 @@ use standfast_vfs::{CreateHow as Creation, FileKind, SetAttributes};
 
 use super::super::attributes::{Wishes, exclusive_create, read_wishes};
 use super::super::context::Compound;
+use super::super::intents::Begun;
 use super::super::object::{File, Object};
 use super::super::protocol::{
     Attribute, Bitmap, ChangeInfo, Component, CreateHow, Fattr, Status, Verifier,
 };
 use super::attributes::set_lists;
-use super::names::changed_directory;
+use super::names::{changed_directory, finish_attributes};
 
 /// How often to look again where others make and remove the name at the same time.
 const TRIES: usize = 8;
@@ -72,7 +73,7 @@ pub(super) async fn create(
         }
         CreateHow::Guarded(attributes) => {
             let wishes = wishes(context, attributes).await?;
-            make(&directory, name, &wishes).await
+            make(context, &directory, name, &wishes).await
         }
         CreateHow::Exclusive(verifier) => {
             exclusive(&directory, name, *verifier, Wishes::default()).await
@@ -118,8 +119,11 @@ async fn unchecked(
     name: &Component,
     wishes: Wishes,
 ) -> Result<Found, Status> {
+    let mut was_begun = context.was_begun();
     for _ in 0..TRIES {
         match look_up(context, name).await {
+            // What is there may be what it made before the server died.
+            _ if std::mem::take(&mut was_begun) => {}
             Err(Status::NoEnt) => {}
             Err(status) => return Err(status),
             Ok(mut found) => {
@@ -130,7 +134,7 @@ async fn unchecked(
                 return Ok(found);
             }
         }
-        match make(directory, name, &wishes).await {
+        match make(context, directory, name, &wishes).await {
             Err(Status::Exist) => {}
             made => return made,
         }
@@ -139,14 +143,29 @@ async fn unchecked(
 }
 
 /// The name must be new.
-async fn make(directory: &File, name: &Component, wishes: &Wishes) -> Result<Found, Status> {
+async fn make(
+    context: &mut Compound<'_>,
+    directory: &File,
+    name: &Component,
+    wishes: &Wishes,
+) -> Result<Found, Status> {
     writable(directory)?;
     let lists = wishes.lists(false)?;
-    let (name, how) = (name.clone(), Creation::Guarded(wishes.set.clone()));
-    let made =
-        directory.change(move |fs, context, directory| fs.create(context, directory, &name, &how));
-    let (found, info) = changed_directory(directory, made.await?)?;
-    let file = directory.sibling(found.handle);
+    let _locked = context.nfs.service.name_locks().lock(directory.name(name)).await;
+    let (file, info) = match context.begin_make(directory, name).await? {
+        Begun::Before(past) => {
+            let file = past.object(directory)?;
+            finish_attributes(&file, wishes.set.clone()).await?;
+            (file, past.info(directory).await?)
+        }
+        Begun::Now => {
+            let (name, how) = (name.clone(), Creation::Guarded(wishes.set.clone()));
+            let made = directory
+                .change(move |fs, context, directory| fs.create(context, directory, &name, &how));
+            let (found, info) = changed_directory(directory, made.await?)?;
+            (directory.sibling(found.handle), info)
+        }
+    };
     set_lists(&file, lists).await?;
     let attributes = wishes.mask;
     Ok(Found { file, directory: info, attributes, is_new: true, truncate: false })

@@ -59,12 +59,13 @@ pub(super) async fn deleg_return(context: &mut Compound<'_>, id: StateId) -> Sta
         Err(status) => return status,
     };
     let client = context.client();
-    plain(context.state(|state, now| {
-        if state.file_of(client, &id)? != file {
-            return Err(Status::BadStateId);
-        }
-        state.return_delegation(client, &id, now)
-    }))
+    context.once(|state, now| {
+        let known = state.file_of(client, &id);
+        plain(known.and_then(|known| match known == file {
+            true => state.return_delegation(client, &id, now),
+            false => Err(Status::BadStateId),
+        }))
+    })
 }
 
 /// DELEGPURGE (RFC 8881 section 18.5): delegations of a client that restarted are not kept for it,

@@ -12,7 +12,7 @@ mod handles;
 mod lock;
 mod names;
 mod open;
-mod owners;
+pub(super) mod owners;
 mod security;
 pub(super) mod session;
 mod space;

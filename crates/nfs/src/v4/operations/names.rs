@@ -1,10 +1,13 @@
 //! Operations on names: LOOKUP, LOOKUPP, READLINK, CREATE, REMOVE, RENAME and LINK.
 
 use rustix::io::Errno;
-use standfast_vfs::{Attributes, ChangeTime, Changed, CreateKind, DeviceNumber, Error, FileKind};
+use standfast_vfs::{
+    Attributes, ChangeTime, Changed, CreateKind, DeviceNumber, Error, FileKind, SetAttributes,
+};
 
 use super::super::attributes::read_wishes;
 use super::super::context::Compound;
+use super::super::intents::Begun;
 use super::super::navigation::check_name;
 use super::super::object::{File, Object};
 use super::super::protocol::{
@@ -76,14 +79,40 @@ async fn make(context: &mut Compound<'_>, args: CreateArgs) -> Result<CreateOk, 
     if let Some((value, mask)) = wishes.masked_mode {
         set.mode = Some(value & mask);
     }
-    let name = args.name;
-    let made = directory
-        .change(move |fs, context, directory| fs.make(context, directory, &name, &kind, &set));
-    let (found, info) = changed_directory(&directory, made.await?)?;
-    let made = directory.sibling(found.handle);
+    let (nfs, name) = (context.nfs, args.name);
+    let _locked = nfs.service.name_locks().lock(directory.name(&name)).await;
+    let begun = context.begin_make(&directory, &name).await?;
+    let (made, info) = match begun {
+        Begun::Before(past) => {
+            let made = past.object(&directory)?;
+            finish_attributes(&made, set).await?;
+            (made, past.info(&directory).await?)
+        }
+        Begun::Now => {
+            let name = name.clone();
+            let made = directory.change(move |fs, context, directory| {
+                fs.make(context, directory, &name, &kind, &set)
+            });
+            let (found, info) = changed_directory(&directory, made.await?)?;
+            (directory.sibling(found.handle), info)
+        }
+    };
     set_lists(&made, lists).await?;
     context.set_current_file(made);
     Ok(CreateOk { directory: info, attributes: args.attributes.mask })
+}
+
+/// Sets the attributes of an object that was made before the server died, perhaps without them.
+pub(super) async fn finish_attributes(made: &File, set: SetAttributes) -> Result<(), Status> {
+    // Those that come with the creation.
+    let rest = SetAttributes { mode: None, size: None, ..set };
+    if rest == SetAttributes::default() {
+        return Ok(());
+    }
+    let changed = made
+        .change_alone(move |fs, context, file| fs.set_attributes(context, file, &rest, None))
+        .await?;
+    changed.result.map_err(|error| made.status(&error))
 }
 
 fn create_kind(kind: &CreateType) -> Result<CreateKind, Status> {
@@ -114,7 +143,12 @@ async fn take(context: &mut Compound<'_>, args: NameArgs) -> Result<ChangeInfo, 
     let directory = context.file_to_change()?.clone();
     context.check_no_export(&directory, &args.name).await?;
     context.make_way_to_name(&directory, &args.name).await?;
-    let name = args.name;
+    let (nfs, name) = (context.nfs, args.name);
+    let _locked = nfs.service.name_locks().lock(directory.name(&name)).await;
+    if let Begun::Before(past) = context.begin_take(&directory, &name).await? {
+        return past.info(&directory).await;
+    }
+    let name = name.clone();
     let removed = directory.change_alone(move |fs, context, directory| {
         let removed = fs.remove(context, directory, &name);
         match removed.result {
@@ -140,7 +174,14 @@ async fn move_name(context: &mut Compound<'_>, args: RenameArgs) -> Result<Renam
     context.check_no_export(target, &args.to).await?;
     context.make_way_to_name(source, &args.from).await?;
     context.make_way_to_name(target, &args.to).await?;
-    let (to, from_name, to_name) = (target.handle, args.from, args.to);
+    let names = context.nfs.service.name_locks();
+    let _locked = names.lock_both(source.name(&args.from), target.name(&args.to)).await;
+    let begun = context.begin_move((source, &args.from), (target, &args.to)).await?;
+    if let Begun::Before(past) = begun {
+        let (from, to) = (past.info(source).await?, past.info_of_target(target).await?);
+        return Ok(RenameOk { from, to });
+    }
+    let (to, from_name, to_name) = (target.handle, args.from.clone(), args.to.clone());
     let renamed = source
         .change_alone(move |fs, context, from| {
             fs.rename(context, (from, &from_name), (&to, &to_name))
@@ -169,7 +210,12 @@ async fn add_name(context: &mut Compound<'_>, args: NameArgs) -> Result<ChangeIn
     check_name(&args.name)?;
     let (object, directory) = pair(&object, &directory)?;
     context.make_way(object, true)?;
-    let (to, name) = (directory.handle, args.name);
+    let names = context.nfs.service.name_locks();
+    let _locked = names.lock(directory.name(&args.name)).await;
+    if let Begun::Before(past) = context.begin_link(object, directory, &args.name).await? {
+        return past.info(directory).await;
+    }
+    let (to, name) = (directory.handle, args.name.clone());
     let linked = object.change(move |fs, context, handle| fs.link(context, handle, &to, &name));
     match changed_directory(directory, linked.await?) {
         Ok((_, info)) => Ok(info),

@@ -13,13 +13,19 @@ use super::super::state::{Kept, OwnerReply, OwnerRequest};
 use super::Answer;
 
 /// A result that may be a failure, and can be kept.
-pub(super) trait Keepable: Answer + Decode {
+pub(in super::super) trait Keepable: Answer + Decode {
     /// A failure.
     fn fail(status: Status) -> Self;
 
     /// The result that was kept.
     fn kept(reply: &Kept) -> Self {
         xdr::from_bytes(&reply.0).unwrap_or_else(|_| Self::fail(Status::ServerFault))
+    }
+}
+
+impl Keepable for Status {
+    fn fail(status: Status) -> Self {
+        status
     }
 }
 
@@ -43,7 +49,7 @@ pub(super) fn run<A: Keepable>(
     operation: impl FnOnce(&mut ServiceState, Instant) -> A,
 ) -> A {
     if context.minor > 0 {
-        return context.state(operation);
+        return context.once(operation);
     }
     let fingerprint = fingerprint(context.call);
     let (answer, is_replay) =

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::super::context::{Compound, InSession};
+use super::super::intents::Steps;
 use super::super::protocol::{
     BackchannelCtlArgs, BindConnectionArgs, BindConnectionOk, CreateSessionArgs, CreateSessionOk,
     Outcome, SequenceArgs, SessionId, Status,
@@ -111,7 +112,13 @@ pub(in super::super) async fn sequence(
         Ok((session, state.sequence(&args, id, now)?))
     })?;
     match &sequenced {
-        Sequenced::New(_) | Sequenced::Unfinished(..) => context.session = Some(session),
+        Sequenced::New(_) => context.session = Some(session),
+        Sequenced::Unfinished(_, steps) => {
+            context.session = Some(session);
+            context.steps = Steps::read(steps);
+            // Its end must be written down whatever it does now.
+            context.changed = true;
+        }
         // What the first transmission did must be durable before this one tells.
         Sequenced::Replay(_) | Sequenced::Uncached(_) => context.wait_for_all(),
     }

@@ -13,7 +13,7 @@ pub(super) async fn free_state_id(context: &mut Compound<'_>, id: StateId) -> St
         Ok(id) => id,
         Err(status) => return status,
     };
-    plain(context.state(|state, now| state.free_state(client, &id, now)))
+    context.once(|state, now| plain(state.free_state(client, &id, now)))
 }
 
 /// TEST_STATEID (RFC 8881 section 18.48).

@@ -5,6 +5,7 @@ use standfast_rpc::xdr::{List, Opaque};
 use standfast_vfs::{Changed, Error, SetHow};
 
 use super::super::context::Compound;
+use super::super::intents::Begun;
 use super::super::object::File;
 use super::super::protocol::{
     ChangeInfo, Component, ListXattrsArgs, ListXattrsOk, Outcome, SetXattrArgs, SetXattrHow,
@@ -33,17 +34,26 @@ pub(super) async fn set_xattr(
     set(context, args).await.into()
 }
 
-async fn set(context: &Compound<'_>, args: SetXattrArgs) -> Result<ChangeInfo, Status> {
+async fn set(context: &mut Compound<'_>, args: SetXattrArgs) -> Result<ChangeInfo, Status> {
     check_name(&args.name)?;
-    let file = context.file_to_change()?;
+    let file = &context.file_to_change()?.clone();
     context.make_way(file, true)?;
     let how = match args.how {
         SetXattrHow::Either => SetHow::Either,
         SetXattrHow::Create => SetHow::Create,
         SetXattrHow::Replace => SetHow::Replace,
     };
+    let names = context.nfs.service.name_locks();
+    let _locked = names.lock(file.name(&args.name)).await;
+    // The others may be done again.
+    if how == SetHow::Create
+        && let Begun::Before(past) = context.begin_attribute(file, &args.name, true).await?
+    {
+        return past.info(file).await;
+    }
+    let wanted = args.name.clone();
     let changed = file.change(move |fs, context, file| {
-        fs.set_extended_attribute(context, file, &args.name, &args.value, how)
+        fs.set_extended_attribute(context, file, &wanted, &args.value, how)
     });
     changed_file(file, changed.await?)
 }
@@ -56,12 +66,18 @@ pub(super) async fn remove_xattr(
     remove(context, name).await.into()
 }
 
-async fn remove(context: &Compound<'_>, name: Component) -> Result<ChangeInfo, Status> {
+async fn remove(context: &mut Compound<'_>, name: Component) -> Result<ChangeInfo, Status> {
     check_name(&name)?;
-    let file = context.file_to_change()?;
+    let file = &context.file_to_change()?.clone();
     context.make_way(file, true)?;
+    let names = context.nfs.service.name_locks();
+    let _locked = names.lock(file.name(&name)).await;
+    if let Begun::Before(past) = context.begin_attribute(file, &name, false).await? {
+        return past.info(file).await;
+    }
+    let wanted = name.clone();
     let changed =
-        file.change(move |fs, context, file| fs.remove_extended_attribute(context, file, &name));
+        file.change(move |fs, context, file| fs.remove_extended_attribute(context, file, &wanted));
     changed_file(file, changed.await?)
 }
 

@@ -69,6 +69,11 @@ impl StateId {
     pub const CURRENT: Self = Self { seqid: 1, other: [0; 12] };
     /// Never valid (RFC 8881 section 8.2.3).
     pub const INVALID: Self = Self { seqid: u32::MAX, other: [0; 12] };
+
+    /// Whether it names no state.
+    pub fn is_special(&self) -> bool {
+        self.other == [0; 12] || self.other == [0xff; 12]
+    }
 }
 
 impl Encode for StateId {

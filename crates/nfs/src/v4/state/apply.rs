@@ -43,12 +43,13 @@ impl<H: Holder> State<H> {
             }
             Change::Intended(intent) => {
                 if let Some(slot) = self.slot_mut(&intent.session, intent.slot) {
-                    slot.intent = Some(intent.clone());
+                    slot.intents.retain(|earlier| earlier.sequence == intent.sequence);
+                    slot.intents.push(intent.clone());
                 }
             }
             Change::Replied(reply) => {
                 if let Some(slot) = self.slot_mut(&reply.session, reply.slot) {
-                    slot.intent = None;
+                    slot.intents = Vec::new();
                     slot.recorded = Some(reply.clone());
                 }
             }

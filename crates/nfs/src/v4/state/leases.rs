@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::locks::FileKey;
 
-use super::super::protocol::SessionId;
 use super::stateids::{Entry, Kind};
-use super::{Change, Holder, IntentRecord, Revocation, RevokedRecord, State};
+use super::{Change, Holder, IntentRecord, Revocation, RevokedRecord, SlotName, State};
 
 impl<H: Holder> State<H> {
     /// A client was heard of.
@@ -35,11 +34,12 @@ impl<H: Holder> State<H> {
         self.owners.values_mut().for_each(|owner| owner.restored = true);
     }
 
-    /// Requests whose intent is known and whose result is not: the server died in between, and
-    /// the filesystem knows whether they happened.
-    pub fn unfinished(&self) -> impl Iterator<Item = (&SessionId, &IntentRecord)> {
-        self.sessions.iter().flat_map(|(id, session)| {
-            session.slots.iter().filter_map(move |slot| Some((id, slot.intent.as_ref()?)))
+    /// Requests whose steps are known and whose end is not: the server died in between, and the
+    /// filesystem knows whether the last step happened.
+    pub fn unfinished(&self) -> impl Iterator<Item = (SlotName, &[IntentRecord])> {
+        self.sessions.iter().flat_map(|(session, entry)| {
+            let slots = entry.slots.iter().zip(0..).filter(|(slot, _)| !slot.intents.is_empty());
+            slots.map(|(it, slot)| (SlotName { session: *session, slot }, &it.intents[..]))
         })
     }
 

@@ -116,8 +116,8 @@ impl<H: Holder> State<H> {
         now: Instant,
     ) -> Result<OwnerRequest, Status> {
         let (instance, number) = state_number(id);
-        let unknown =
-            if instance == self.instance { Status::BadStateId } else { Status::StaleStateId };
+        let is_stale = instance != self.instance && !id.is_special();
+        let unknown = if is_stale { Status::StaleStateId } else { Status::BadStateId };
         let entry = self.states.get(&number).filter(|_| instance == self.instance);
         let entry = entry.ok_or(unknown)?;
         let client = entry.client;

@@ -14,8 +14,8 @@ use super::{Change, Holder, IntentRecord, Kept, ReplyRecord, Revocation, Session
 pub(super) struct Slot {
     /// The last reply that a successor must know.
     pub(super) recorded: Option<ReplyRecord>,
-    /// What the request under way is about to do.
-    pub(super) intent: Option<IntentRecord>,
+    /// What the request under way is about to do, step by step.
+    pub(super) intents: Vec<IntentRecord>,
     /// The last request of this run of the server.
     live: Option<Live>,
     /// Requests after the recorded one may have been answered before this run: those that
@@ -56,9 +56,9 @@ pub struct RequestId {
 pub enum Sequenced {
     /// A new one, to be run and then [`State::finish`]ed.
     New(SequenceOk),
-    /// It was begun before the server died, and is not known to have happened: look, make it so,
-    /// and [`State::finish`].
-    Unfinished(SequenceOk, IntentRecord),
+    /// It was begun before the server died, and its steps are known, but not its end: go on where
+    /// it ended, and [`State::finish`].
+    Unfinished(SequenceOk, Vec<IntentRecord>),
     /// It was answered: the reply.
     Replay(Kept),
     /// It was answered, and the reply was not kept: the operation after SEQUENCE gets
@@ -69,7 +69,7 @@ pub enum Sequenced {
 /// What a slot makes of a sequence.
 enum Verdict {
     New,
-    Unfinished(IntentRecord),
+    Unfinished(Vec<IntentRecord>),
     Answered(Option<Kept>),
 }
 
@@ -86,9 +86,9 @@ impl Slot {
                 _ => Err(Status::SeqMisordered),
             };
         }
-        if let Some(intent) = self.intent.as_ref().filter(|it| it.sequence == sequence) {
+        if let Some(intent) = self.intents.last().filter(|it| it.sequence == sequence) {
             same(intent.fingerprint)?;
-            return Ok(Verdict::Unfinished(intent.clone()));
+            return Ok(Verdict::Unfinished(self.intents.clone()));
         }
         let recorded = self.recorded.as_ref();
         let ahead = sequence.wrapping_sub(recorded.map_or(0, |reply| reply.sequence));
@@ -145,7 +145,7 @@ impl<H: Holder> State<H> {
         let ok = self.sequence_ok(request)?;
         Ok(match verdict {
             Verdict::New => Sequenced::New(ok),
-            Verdict::Unfinished(intent) => Sequenced::Unfinished(ok, intent),
+            Verdict::Unfinished(intents) => Sequenced::Unfinished(ok, intents),
             Verdict::Answered(Some(reply)) => Sequenced::Replay(reply),
             Verdict::Answered(None) => Sequenced::Uncached(ok),
         })
@@ -188,7 +188,8 @@ impl<H: Holder> State<H> {
         all
     }
 
-    /// Notes what a request is about to do, which must not be done twice.
+    /// Notes a step of a request: what it is about to do, which must not be done twice, or what it
+    /// has just done.
     pub fn intend(&mut self, name: SlotName, intent: Kept, now: Instant) {
         let SlotName { session, slot } = name;
         let live = self.slot(name).and_then(|slot| slot.live.as_ref());
@@ -199,6 +200,15 @@ impl<H: Holder> State<H> {
         self.commit(Change::Intended(record), now);
     }
 
+    /// Notes what became of the last step of a request that ended with the server: after a start,
+    /// before anything is served.
+    pub fn settle(&mut self, name: SlotName, step: Kept, now: Instant) {
+        let last = self.slot(name).and_then(|slot| slot.intents.last());
+        if let Some(last) = last.cloned() {
+            self.commit(Change::Intended(IntentRecord { intent: step, ..last }), now);
+        }
+    }
+
     /// Takes the reply of a request, if it is to be kept: because the client asked for that, or
     /// because there was an intent or something was `changed`, so that a successor must know.
     pub fn finish(&mut self, name: SlotName, reply: Option<Kept>, changed: bool, now: Instant) {
@@ -206,7 +216,7 @@ impl<H: Holder> State<H> {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let limit = session.record.fore.max_response_cached as usize;
         let Some(slot) = session.slots.get_mut(number as usize) else { return };
-        let must_record = changed || slot.intent.is_some();
+        let must_record = changed || !slot.intents.is_empty();
         let Some(live) = &mut slot.live else { return };
         live.busy = false;
         live.reply = reply.filter(|reply| (live.cache || must_record) && reply.len() <= limit);
@@ -243,7 +253,7 @@ impl<H: Holder> State<H> {
         let beyond = session.slots.get(target as usize..).unwrap_or_default();
         let in_use = beyond.is_empty()
             || request.highest_slot.max(request.slot) >= target
-            || beyond.iter().any(|slot| slot.is_busy() || slot.intent.is_some());
+            || beyond.iter().any(|slot| slot.is_busy() || !slot.intents.is_empty());
         if !in_use {
             let record = SessionRecord { slots: target, ..session.record.clone() };
             self.commit(Change::Session(record), now);

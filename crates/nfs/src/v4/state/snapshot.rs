@@ -19,7 +19,7 @@ impl<H: Holder> State<H> {
             changes.push(Change::Session(session.record.clone()));
             for slot in &session.slots {
                 changes.extend(slot.recorded.clone().map(Change::Replied));
-                changes.extend(slot.intent.clone().map(Change::Intended));
+                changes.extend(slot.intents.iter().cloned().map(Change::Intended));
             }
         }
         for owner in self.owners.values() {

@@ -218,10 +218,12 @@ impl World {
         self.clients.iter_mut().for_each(|client| client.renewed = self.now);
         self.check_locks();
         // Only what its client still waits for is unfinished.
-        for (session, intent) in self.state.unfinished() {
-            let client = self.clients.iter().find(|client| client.session == *session).unwrap();
-            let slot = &client.slots[intent.slot as usize];
-            assert_eq!((slot.sequence, &slot.waits_for), (intent.sequence, &Some(Op::Append)));
+        for (name, intents) in self.state.unfinished() {
+            let mut clients = self.clients.iter();
+            let client = clients.find(|client| client.session == name.session).unwrap();
+            let slot = &client.slots[name.slot as usize];
+            let begun = (intents[0].sequence, &Some(Op::Append));
+            assert_eq!((slot.sequence, &slot.waits_for), begun);
         }
     }
 
@@ -299,8 +301,8 @@ impl World {
                 assert_eq!(given, expected, "{name:?} {op:?}");
                 self.finish(name, slot_name, given);
             }
-            Sequenced::Unfinished(_, intent) => {
-                assert_eq!(&intent.intent[..], b"append");
+            Sequenced::Unfinished(_, intents) => {
+                assert_eq!(&intents[0].intent[..], b"append");
                 self.append_once(name, slot_name);
             }
             Sequenced::Replay(reply) => {

@@ -292,10 +292,10 @@ fn an_intent_without_a_result_is_found_again() {
     scene.state.intend(slot, Opaque::copy_from_slice(b"remove x"), scene.now);
     scene.restart();
     assert_eq!(scene.state.unfinished().count(), 1);
-    let Ok(Sequenced::Unfinished(_, intent)) = scene.sequence(session, 1) else {
+    let Ok(Sequenced::Unfinished(_, intents)) = scene.sequence(session, 1) else {
         panic!("not unfinished")
     };
-    assert_eq!(&intent.intent[..], b"remove x");
+    assert_eq!(&intents[0].intent[..], b"remove x");
     scene.finish(session, b"removed", false);
     scene.restart();
     assert_eq!(scene.state.unfinished().count(), 0);
