@@ -7,6 +7,8 @@
 
 pub mod record;
 mod settle;
+#[cfg(test)]
+mod tests;
 
 pub use settle::settle;
 
