@@ -33,12 +33,15 @@ pub enum Kind {
 /// An answer that holds for a while.
 type Until<T> = (Instant, T);
 
+/// What the name service said lately.
+type Said<K, T> = RwLock<HashMap<(Kind, K), Until<Option<T>>>>;
+
 /// Between the numbers of the filesystem and what clients speak.
 #[derive(Debug, Default)]
 pub struct OwnerNames {
     domain: ArcSwapOption<String>,
-    names: RwLock<HashMap<(Kind, u32), Until<Option<Bytes>>>>,
-    numbers: RwLock<HashMap<(Kind, Bytes), Until<Option<u32>>>>,
+    names: Said<u32, Bytes>,
+    numbers: Said<Bytes, u32>,
 }
 
 impl OwnerNames {

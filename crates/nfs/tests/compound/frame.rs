@@ -31,7 +31,11 @@ async fn without_a_file_handle_nothing_can_be_done() {
         lookup(""),
         get_attr(&[1]),
     ] {
-        assert_eq!(world.status(&[operation.clone()]).await, Status::NoFileHandle, "{operation:?}");
+        assert_eq!(
+            world.status(std::slice::from_ref(&operation)).await,
+            Status::NoFileHandle,
+            "{operation:?}"
+        );
     }
     assert_eq!(world.status(&[Operation::RestoreHandle]).await, Status::RestoreFh);
     let garbage = Operation::PutHandle(b"garbage".to_vec().into());

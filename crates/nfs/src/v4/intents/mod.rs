@@ -32,7 +32,7 @@ pub(super) enum Begun {
     /// It is to be run.
     Now,
     /// It was run before the server died.
-    Before(Past),
+    Before(Box<Past>),
 }
 
 /// An operation that was run before the server died.
@@ -272,7 +272,7 @@ impl Compound<'_> {
             }
         };
         let Outcome { happened, object } = outcome;
-        Ok(happened.then_some(Begun::Before(Past { intent, object })))
+        Ok(happened.then_some(Begun::Before(Box::new(Past { intent, object }))))
     }
 
     /// Notes what the operation that runs is about to do.

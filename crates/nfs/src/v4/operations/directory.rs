@@ -52,7 +52,7 @@ enum Seen {
     /// What the directory itself says.
     Name,
     /// The object.
-    Object(Object, Facts),
+    Object(Box<(Object, Facts)>),
     /// Why it cannot be looked at.
     Failure(Status),
 }
@@ -60,7 +60,7 @@ enum Seen {
 impl From<Result<(Object, Facts), Status>> for Seen {
     fn from(looked: Result<(Object, Facts), Status>) -> Self {
         match looked {
-            Ok((object, facts)) => Self::Object(object, facts),
+            Ok(looked) => Self::Object(Box::new(looked)),
             Err(status) => Self::Failure(status),
         }
     }
@@ -93,7 +93,8 @@ async fn list(context: &mut Compound<'_>, args: ReadDirArgs) -> Result<Listing, 
     };
     let mut owners = Vec::new();
     for entry in &entries {
-        if let Seen::Object(_, facts) = &entry.seen {
+        if let Seen::Object(looked) = &entry.seen {
+            let facts = &looked.1;
             owners.extend(owners_told(&args.attributes, facts));
         }
     }
@@ -146,7 +147,8 @@ fn attributes_of(context: &Compound<'_>, entry: &Entry, wanted: &Bitmap) -> Resu
     let failure =
         |status| wants(Attribute::ReadAttributeError).then_some(Value::ReadAttributeError(status));
     match &entry.seen {
-        Seen::Object(object, facts) => {
+        Seen::Object(looked) => {
+            let (object, facts) = &**looked;
             Ok(context.encode_entry(object, facts, wanted, entry.file_id))
         }
         Seen::Name => {
@@ -234,7 +236,7 @@ async fn entry_of(
     }
     let seen = match (found, facts) {
         (Some(found), Some(Ok(facts))) => {
-            Seen::Object(Object::File(file.sibling(found.handle)), facts)
+            Seen::Object(Box::new((Object::File(file.sibling(found.handle)), facts)))
         }
         (_, Some(Err(Error::Stale))) => return None,
         (_, Some(Err(error))) => Seen::Failure(file.status(&error)),
