@@ -61,7 +61,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut pauses =
-            table(&["set-up", "fault", "runs", "min", "median", "p99", "max", "clean"]);
+            table(&["set-up", "fault", "runs", "min", "median", "p99", "max", "clean", "unharmed"]);
         let mut steps = table(&["fault", "step", "median", "max"]);
         for ((set_up, fault), rounds) in self.groups() {
             let mut sorted: Vec<f64> = rounds.iter().map(|round| round.pause_ms).collect();
@@ -69,7 +69,8 @@ impl fmt::Display for Report {
             let clean = rounds.iter().filter(|round| round.is_clean()).count();
             let mut row = vec![set_up.to_owned(), fault.to_string(), rounds.len().to_string()];
             row.extend([0.0, 0.5, 0.99, 1.0].map(|part| milliseconds(quantile(&sorted, part))));
-            row.push(clean.to_string());
+            let unharmed = rounds.iter().filter(|round| round.violations.is_empty()).count();
+            row.extend([clean.to_string(), unharmed.to_string()]);
             pauses.add_row(row);
             for (name, times) in split(&rounds) {
                 let row = [fault.to_string(), name, milliseconds(quantile(&times, 0.5))];

@@ -30,7 +30,8 @@ pub struct LoadSettings {
     pub export: String,
     /// The directory in it that they work in; made if it is not there.
     pub directory: String,
-    /// Clients that speak NFSv3.
+    /// Clients that speak NFSv3. They do only what the protocol itself lets a client repeat: they
+    /// make names with a verifier, and rename and remove nothing.
     pub nfs3: usize,
     /// Clients that speak NFSv4.1.
     pub nfs41: usize,
@@ -83,7 +84,7 @@ impl Load {
         name: &str,
         number: u64,
         client: Arc<C>,
-        locks: bool,
+        has_sessions: bool,
     ) -> Result<(), Refusal> {
         let seed = settings.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(number);
         let desk = |job: &str, salt: u64| workers::Desk {
@@ -96,8 +97,8 @@ impl Load {
             random: workers::Random(seed ^ salt << 32),
         };
         let writer = Writer::open(desk("writer", 1)).await?;
-        let namer = Namer::new(desk("namer", 2));
-        let locker = if locks { Some(Locker::open(desk("locker", 3)).await?) } else { None };
+        let namer = Namer::new(desk("namer", 2), !has_sessions);
+        let locker = if has_sessions { Some(Locker::open(desk("locker", 3)).await?) } else { None };
         self.workers.spawn(writer.run());
         self.workers.spawn(namer.run());
         if let Some(locker) = locker {

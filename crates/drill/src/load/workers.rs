@@ -118,11 +118,13 @@ impl<C: FileClient> Writer<C> {
 /// Makes names, renames them, removes some, and now and then wants one that others want too.
 pub(super) struct Namer<C> {
     desk: Desk<C>,
+    /// Only what can be repeated by the client: names made with a verifier.
+    repeatable: bool,
 }
 
 impl<C: FileClient> Namer<C> {
-    pub(super) fn new(desk: Desk<C>) -> Self {
-        Self { desk }
+    pub(super) fn new(desk: Desk<C>, repeatable: bool) -> Self {
+        Self { desk, repeatable }
     }
 
     pub(super) async fn run(mut self) {
@@ -137,7 +139,8 @@ impl<C: FileClient> Namer<C> {
             if !self.desk.next(begun).await {
                 return;
             }
-            if made && number % RACE_EVERY != 0 && !self.move_on(name, number).await {
+            let moves = made && !self.repeatable && number % RACE_EVERY != 0;
+            if moves && !self.move_on(name, number).await {
                 return;
             }
         }
@@ -145,7 +148,7 @@ impl<C: FileClient> Namer<C> {
 
     async fn create(&mut self, name: &str, number: u64) -> bool {
         let how = match self.desk.random.below(2) {
-            0 => NewName::Guarded,
+            0 if !self.repeatable => NewName::Guarded,
             _ => NewName::Exclusive((number << 32 | self.desk.random.below(1 << 32)).to_be_bytes()),
         };
         let create = self.desk.client.create(name, how);
