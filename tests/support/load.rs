@@ -22,7 +22,8 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Mounts `/export` of a server from a host: one client over NFSv3, two over NFSv4.1.
+    /// Mounts `/export` of a server from a host: one client over NFSv3, which reads and writes, two
+    /// over NFSv4.1, which also make names and lock.
     ///
     /// # Errors
     /// What the server refused.
@@ -35,6 +36,7 @@ impl Clients {
             export: "/export".into(),
             directory: "load".into(),
             nfs3: 1,
+            names_over_nfs3: false,
             nfs41: 2,
             pace: Duration::from_millis(4),
             seed,

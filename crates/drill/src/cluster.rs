@@ -23,6 +23,8 @@ const NFS: u16 = 2049;
 const SERVICE: &str = "demo";
 /// Its export, as clients know it.
 const EXPORT: &str = "/demo";
+/// A node that was not heard for this long, in milliseconds, is not there.
+const HEARD_MS: u64 = 1500;
 /// How long a node may take to come up, or a cluster to agree.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -240,7 +242,7 @@ impl Subject for Cluster {
         let count = self.nodes.len();
         for node in 0..count {
             self.status_within(node, "a healthy cluster", |status| {
-                status["health"] == "HEALTH_OK"
+                status["health"] != "HEALTH_ERR"
                     && is_complete(status, count)
                     && holder(status).is_some()
             })?;
@@ -313,12 +315,13 @@ fn cluster_part(status: Value) -> Value {
     }
 }
 
-/// Whether all nodes are members that the leader hears.
+/// Whether all nodes are members that were heard lately.
 fn is_complete(status: &Value, count: usize) -> bool {
-    let is_active = |node: &Value| node["state"] == "active";
-    status["nodes"]
-        .as_array()
-        .is_some_and(|nodes| nodes.iter().filter(|node| is_active(node)).count() == count)
+    let is_there = |node: &Value| {
+        node["state"] == "active" && node["heard_ms"].as_u64().is_none_or(|ago| ago < HEARD_MS)
+    };
+    let nodes = status["nodes"].as_array();
+    nodes.is_some_and(|nodes| nodes.iter().filter(|node| is_there(node)).count() == count)
 }
 
 fn holder(status: &Value) -> Option<String> {
@@ -352,6 +355,18 @@ mod tests {
         let step = |name: &str, at_ms| Step { name: name.into(), at_ms };
         assert_eq!(last_steps(&events), Some(vec![step("detect", 210), step("listen", 260)]));
         assert_eq!(last_steps(&Value::Null), None);
+    }
+
+    #[test]
+    fn a_cluster_is_complete_when_all_its_nodes_are_heard() {
+        let status = |ago: u64| {
+            serde_json::json!({ "nodes": [
+                { "state": "active", "heard_ms": null }, { "state": "active", "heard_ms": ago },
+            ] })
+        };
+        assert!(is_complete(&status(20), 2));
+        assert!(!is_complete(&status(20), 3));
+        assert!(!is_complete(&status(90_000), 2));
     }
 
     #[test]

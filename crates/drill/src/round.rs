@@ -170,6 +170,7 @@ impl Drill {
             export,
             directory: format!("round-{:x}-{}", self.seed, self.rounds),
             nfs3: if subject.serves_nfs3() { self.clients.nfs3 } else { 0 },
+            names_over_nfs3: true,
             nfs41: self.clients.nfs41,
             pace: self.clients.pace,
             seed: self.seed.wrapping_add(self.rounds),

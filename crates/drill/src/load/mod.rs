@@ -30,9 +30,11 @@ pub struct LoadSettings {
     pub export: String,
     /// The directory in it that they work in; made if it is not there.
     pub directory: String,
-    /// Clients that speak NFSv3. They do only what the protocol itself lets a client repeat: they
-    /// make names with a verifier, and rename and remove nothing.
+    /// Clients that speak NFSv3.
     pub nfs3: usize,
+    /// Whether these make names, too: with a verifier, which is all that NFSv3 lets a client
+    /// repeat. They never rename or remove.
+    pub names_over_nfs3: bool,
     /// Clients that speak NFSv4.1.
     pub nfs41: usize,
     /// The least time from one operation of a worker to its next.
@@ -97,10 +99,13 @@ impl Load {
             random: workers::Random(seed ^ salt << 32),
         };
         let writer = Writer::open(desk("writer", 1)).await?;
-        let namer = Namer::new(desk("namer", 2), !has_sessions);
+        let names = has_sessions || settings.names_over_nfs3;
+        let namer = names.then(|| Namer::new(desk("namer", 2), !has_sessions));
         let locker = if has_sessions { Some(Locker::open(desk("locker", 3)).await?) } else { None };
         self.workers.spawn(writer.run());
-        self.workers.spawn(namer.run());
+        if let Some(namer) = namer {
+            self.workers.spawn(namer.run());
+        }
         if let Some(locker) = locker {
             self.workers.spawn(locker.run());
         }
