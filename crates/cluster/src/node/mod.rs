@@ -183,6 +183,7 @@ impl Node {
     }
 
     /// Members, policies or times are others now.
+    #[must_use = "what follows is to be done"]
     pub fn configure(
         &mut self,
         timing: Covering,

@@ -241,13 +241,11 @@ impl World {
         self.add_machine(new);
         let members: BTreeSet<NodeId> = self.machines.keys().copied().collect();
         for machine in self.machines.values_mut() {
-            let now = machine.local(self.now);
             if let Some(daemon) = &mut machine.daemon {
                 daemon.raft.members.clone_from(&members);
-                let voters = Voters(vec![self.voters.clone()]);
-                daemon.node.configure(self.timing.into(), self.placement.clone(), voters, now);
             }
         }
+        self.configure_all();
         self.start(new);
     }
 
@@ -261,12 +259,20 @@ impl World {
     /// A person wants a node empty, or not any more; or wants a service somewhere.
     pub(super) fn change_policy(&mut self, change: impl FnOnce(&mut Placement)) {
         change(&mut self.placement);
-        for machine in self.machines.values_mut() {
+        self.configure_all();
+    }
+
+    /// Every daemon hears of the policies and members there are now, and does what follows.
+    fn configure_all(&mut self) {
+        let nodes: Vec<NodeId> = self.machines.keys().copied().collect();
+        for node in nodes {
+            let Some(machine) = self.machines.get_mut(&node) else { continue };
             let now = machine.local(self.now);
-            if let Some(daemon) = &mut machine.daemon {
-                let voters = Voters(vec![self.voters.clone()]);
-                daemon.node.configure(self.timing.into(), self.placement.clone(), voters, now);
-            }
+            let Some(daemon) = &mut machine.daemon else { continue };
+            let voters = Voters(vec![self.voters.clone()]);
+            let (timing, placement) = (self.timing.into(), self.placement.clone());
+            let outputs = daemon.node.configure(timing, placement, voters, now);
+            self.follow(node, Vec::new(), outputs, now);
         }
     }
 
