@@ -2,8 +2,15 @@
 
 use standfast_rpc::xdr::{Decode, DecodeError, Decoder, Encode, Encoder};
 
-/// Most words that are read: room for attributes far beyond those that are defined.
+/// Words that are kept: room for attributes far beyond those that are defined.
 pub const MAX_WORDS: usize = 8;
+
+/// Most words that are read.
+const MAX_WORDS_READ: usize = 256;
+
+/// Stands for all numbers that are too large to be kept. Nothing has this number, so whoever asks
+/// for it is not served, and whoever sets it is told so.
+const BEYOND: u32 = 32 * MAX_WORDS as u32 - 1;
 
 /// A set of numbers below 256 (`bitmap4`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -81,11 +88,40 @@ impl Encode for Bitmap {
 
 impl Decode for Bitmap {
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        let words = decoder.length(MAX_WORDS)?;
+        let words = decoder.length(MAX_WORDS_READ)?;
         let mut set = Self::EMPTY;
-        for word in set.0.iter_mut().take(words) {
-            *word = decoder.u32()?;
+        for at in 0..words {
+            let word = decoder.u32()?;
+            match set.0.get_mut(at) {
+                Some(kept) => *kept |= word,
+                None if word != 0 => set.insert(BEYOND),
+                None => {}
+            }
         }
         Ok(set)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use standfast_rpc::xdr;
+
+    use super::*;
+
+    fn read(words: &[u32]) -> Result<Bitmap, DecodeError> {
+        let mut encoder = Encoder::with_capacity(256);
+        encoder.length(words.len());
+        words.iter().for_each(|word| encoder.u32(*word));
+        xdr::from_bytes(&encoder.into_segments().to_bytes())
+    }
+
+    #[test]
+    fn numbers_that_are_too_large_are_read_as_one_that_nothing_has() {
+        let mut words = [0; 32];
+        words[0] = 1;
+        assert_eq!(read(&words), Ok(Bitmap::from_iter([0])));
+        words[31] = 1 << 8;
+        assert_eq!(read(&words), Ok(Bitmap::from_iter([0, BEYOND])));
+        assert!(read(&[0; MAX_WORDS_READ + 1]).is_err());
     }
 }
