@@ -65,8 +65,15 @@ impl<H: Holder> State<H> {
         self.recall_for(&file, Some(client), access & 2 != 0 || deny & 1 != 0, now)?;
         let known = self.find_owner(client, OwnerKind::Open, owner);
         let open = known.and_then(|known| self.find_open(known, &file));
-        if open.is_none() {
-            self.check_states(client)?;
+        match open {
+            None => self.check_states(client)?,
+            // An owner is bound by what it denies itself (RFC 7530 section 9.9).
+            Some((_, Entry { kind: Kind::Open { access: had, deny: denied, .. }, .. }))
+                if !reclaim && share(had, denied).conflicts(share(access, deny)) =>
+            {
+                return Err(Status::ShareDenied);
+            }
+            Some(_) => {}
         }
         let owner = self.make_owner(client, OwnerKind::Open, owner, now)?;
         let mut record = OpenRecord {

@@ -146,6 +146,9 @@ impl Reference {
         let known = self.opens.iter().find(|(_, open)| key(open) == key(&wish));
         let known = known.map(|(id, open)| (*id, *open));
         if let Some((_, open)) = known {
+            if open.access & wish.deny != 0 || open.deny & wish.access != 0 {
+                return Err(Status::ShareDenied);
+            }
             wish.access |= open.access;
             wish.deny |= open.deny;
         }

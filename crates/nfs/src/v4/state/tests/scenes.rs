@@ -426,6 +426,16 @@ fn downgrades_go_to_what_was_opened() {
 }
 
 #[test]
+fn an_owner_is_bound_by_what_it_denies_itself() {
+    let mut scene = Scene::new();
+    let (client, _) = introduce(&mut scene.state, b"client", scene.now);
+    scene.open(client, b"owner", 1, 2).unwrap();
+    assert_eq!(scene.open(client, b"owner", 2, 0).err(), Some(Status::ShareDenied));
+    assert_eq!(scene.open(client, b"owner", 1, 1).err(), Some(Status::ShareDenied));
+    assert!(scene.open(client, b"owner", 1, 2).is_ok());
+}
+
+#[test]
 fn a_silent_client_loses_only_what_others_need() {
     let mut scene = Scene::new();
     let (silent, session) = introduce(&mut scene.state, b"silent", scene.now);
