@@ -106,8 +106,11 @@ impl OwnerNames {
     /// The number of a user or group.
     ///
     /// # Errors
-    /// `BADOWNER`; `DELAY` while the name service does not answer.
+    /// `INVAL` for an empty name, `BADOWNER`; `DELAY` while the name service does not answer.
     pub(super) async fn find(self: &Arc<Self>, kind: Kind, spoken: &Bytes) -> Result<u32, Status> {
+        if spoken.is_empty() {
+            return Err(Status::Inval);
+        }
         if let Some(number) = number(spoken) {
             return Ok(number);
         }
@@ -202,6 +205,7 @@ mod tests {
         assert_eq!(find("root@elsewhere").await, Err(Status::BadOwner));
         assert_eq!(find("no-such-user@example.org").await, Err(Status::BadOwner));
         assert_eq!(find("root").await, Err(Status::BadOwner));
+        assert_eq!(find("").await, Err(Status::Inval));
         names.set_domain(None);
         assert_eq!(names.user(0), "0");
     }
