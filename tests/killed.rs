@@ -80,7 +80,10 @@ impl Random {
             Ok(seed) => seed.parse()?,
             Err(_) => SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64 | 1,
         };
-        eprintln!("to run this again: STANDFAST_SEED={seed}");
+        #[expect(clippy::print_stderr, reason = "a run that fails can be told again")]
+        {
+            eprintln!("to run this again: STANDFAST_SEED={seed}");
+        }
         Ok(Self(seed))
     }
 

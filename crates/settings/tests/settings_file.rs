@@ -422,6 +422,7 @@ fn the_sample_names_every_setting_with_its_default() {
         "server.nlm_port",
         "server.nsm_port",
         "journal.directory",
+        "nfs4.domain",
         "nsm.name",
         "metrics.listen",
     ];
@@ -451,7 +452,7 @@ fn the_sample_shows_an_export_with_every_key() {
     assert_eq!(export.export_path, Path::new("/data"));
     assert_eq!(export.clients.len(), 4);
     let keys: toml::Table = format!("[[export]]{example}").parse().unwrap();
-    assert_eq!(keys["export"][0].as_table().unwrap().len(), 14);
+    assert_eq!(keys["export"][0].as_table().unwrap().len(), 15);
 }
 
 proptest! {
