@@ -8,7 +8,6 @@ mod reload;
 mod run;
 mod serve;
 mod status;
-mod try_out;
 mod vrrp;
 
 use std::path::{Path, PathBuf};
@@ -22,7 +21,6 @@ use crate::cli::{Command, Socket};
 /// Runs a subcommand.
 pub(crate) fn run(command: Command) -> miette::Result<ExitCode> {
     match command {
-        Command::Try(args) => try_out::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
