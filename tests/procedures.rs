@@ -549,7 +549,7 @@ fn refusals(scene: &mut Scene) -> Result {
     for (procedure, expected) in [
         ((100_003, 3, 22), "ProcedureUnavailable"),
         ((100_003, 3, u32::MAX), "ProcedureUnavailable"),
-        ((100_003, 2, 0), "ProgramMismatch { low: 3, high: 3 }"),
+        ((100_003, 2, 0), "ProgramMismatch { low: 3, high: 4 }"),
         ((100_005, 9, 0), "ProgramMismatch { low: 1, high: 3 }"),
         ((42, 1, 0), "ProgramUnavailable"),
         ((100_003, 3, 1), "GarbageArguments"),
@@ -558,7 +558,7 @@ fn refusals(scene: &mut Scene) -> Result {
         let said = refused(scene, procedure)?;
         assert!(said.ends_with(expected), "{procedure:?}: {said}");
     }
-    for procedure in [(100_003, 3, 0), (100_005, 1, 0), (100_005, 3, 0)] {
+    for procedure in [(100_003, 3, 0), (100_003, 4, 0), (100_005, 1, 0), (100_005, 3, 0)] {
         scene.client.wire.call::<_, ()>(procedure, &())?;
     }
     Ok(())
