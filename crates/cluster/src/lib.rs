@@ -8,6 +8,7 @@
 
 pub mod agent;
 pub mod consensus;
+pub mod health;
 pub mod heartbeat;
 pub mod lease;
 pub mod model;

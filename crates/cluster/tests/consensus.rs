@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use standfast_cluster::consensus::ProposeError;
 use standfast_cluster::model::{Command, NodeId, Outcome};
-use support::{Cluster, agree, agree_on_state, put, settings, until};
+use support::{Cluster, agree, agree_on_state, calm, put, settings, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_node_is_a_cluster_and_remembers_it() {
@@ -40,7 +40,7 @@ async fn the_death_of_the_leader_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_minority_decides_nothing_and_disturbs_nobody_when_it_comes_back() {
-    let cluster = Cluster::of(3).await;
+    let cluster = Cluster::of_with(3, calm()).await;
     let old = cluster.leader().await;
     let others: Vec<&str> = cluster.names().into_iter().filter(|name| *name != old).collect();
     let ids: Vec<NodeId> = others.iter().map(|name| cluster.id(name)).collect();
@@ -65,7 +65,7 @@ async fn a_minority_decides_nothing_and_disturbs_nobody_when_it_comes_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_that_was_cut_off_does_not_end_the_term() {
-    let cluster = Cluster::of(3).await;
+    let cluster = Cluster::of_with(3, calm()).await;
     let leader = cluster.leader().await;
     let names = cluster.names();
     let follower = names.iter().find(|name| **name != leader).expect("a follower");
@@ -73,10 +73,10 @@ async fn a_follower_that_was_cut_off_does_not_end_the_term() {
     let others: Vec<NodeId> =
         names.iter().filter(|name| *name != follower).map(|name| cluster.id(name)).collect();
     cluster.links.part(&[cluster.id(follower)], &others);
-    // It tries several times meanwhile: each round of writes outlasts an election timeout.
-    let timeout = settings().timing.election_timeout;
+    // Meanwhile it asks for votes again and again.
+    let timeout = calm().timing.election_timeout;
     let age = || cluster.members[*follower].data_age().unwrap_or_default();
-    until("it has missed the leader for long", async || age() > timeout * 4).await;
+    until("it has missed the leader for long", async || age() > timeout * 2).await;
     agree(&cluster.members[&leader], put("meanwhile")).await;
     cluster.links.heal();
     cluster.until_same().await;

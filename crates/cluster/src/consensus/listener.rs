@@ -29,6 +29,9 @@ const REQUESTS: usize = 64;
 /// How long a handshake may take, and how long a node that is no member may stay.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long the other side may take to hang up after the last words.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// How long writing a reply may take.
 const WRITE: Duration = Duration::from_secs(5);
 
@@ -137,11 +140,16 @@ async fn serve_member(
             drop(permit);
         });
     };
-    reading.abort();
     drop(replies);
     running.abort_all();
     while running.join_next().await.is_some() {}
-    let _flushed = timeout(WRITE, writing).await;
+    if !writing.is_finished() {
+        let _flushed = timeout(WRITE, writing).await;
+    }
+    // What was sent and not read would make a reset of the end, and take the last words with it.
+    let drain = async { while requests.recv().await.is_some() {} };
+    let _drained = timeout(LINGER, drain).await;
+    reading.abort();
     result
 }
 

@@ -134,9 +134,12 @@ impl Peers {
         let reply = answer.await.unwrap_or_else(|_| Err(gone()))?;
         shared.links.pass(node, shared.me).await;
         shared.heard.lock().insert(node, Instant::now());
+        if let Reply::Refused(why) = reply {
+            return Err(CallError::Refused(why));
+        }
+        *shared.refused.lock() = None;
         match reply {
             Reply::Failed(why) => Err(CallError::Unreachable(why)),
-            Reply::Refused(why) => Err(CallError::Refused(why)),
             reply => Ok(reply),
         }
     }
@@ -286,8 +289,6 @@ async fn use_connection(
     reading.abort();
     if let (Some(shared), Some(why)) = (shared.upgrade(), &why) {
         *shared.refused.lock() = Some(why.clone());
-    } else if let Some(shared) = shared.upgrade() {
-        *shared.refused.lock() = None;
     }
     let why = why.map(CallError::Refused);
     let lost = why.clone().unwrap_or_else(|| CallError::Unreachable("the connection broke".into()));

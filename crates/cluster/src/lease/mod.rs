@@ -53,6 +53,7 @@
 
 mod agreed;
 mod gate;
+mod gates;
 mod ids;
 mod lessor;
 mod source;
@@ -61,6 +62,7 @@ mod tenant;
 
 pub use crate::model::{Epoch, NodeId};
 pub use gate::{Gate, GateClosed};
+pub use gates::Gates;
 pub use ids::{Holder, Incarnation, Revision, ServiceId, Term};
 pub use lessor::{Claims, Lessor, Voters};
 pub use source::{Elected, ElectionRefused, LeaseSource, Right};

@@ -42,6 +42,16 @@ pub(crate) fn settings() -> ClusterSettings {
     ClusterSettings { timing, ..ClusterSettings::default() }
 }
 
+/// Times for a story that a single late heartbeat would spoil.
+pub(crate) fn calm() -> ClusterSettings {
+    let timing = Timing {
+        consensus_heartbeat: Duration::from_millis(100),
+        election_timeout: Duration::from_secs(4),
+        ..Timing::default()
+    };
+    ClusterSettings { timing, ..ClusterSettings::default() }
+}
+
 /// Waits until something holds.
 pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let wait = async {
@@ -90,7 +100,11 @@ impl Cluster {
 
     /// A cluster of `a`, `b`, … that all vote.
     pub(crate) async fn of(nodes: usize) -> Self {
-        let mut cluster = Self::found().await;
+        Self::of_with(nodes, settings()).await
+    }
+
+    pub(crate) async fn of_with(nodes: usize, settings: ClusterSettings) -> Self {
+        let mut cluster = Self::found_with(settings, 500).await;
         for name in ["b", "c", "d", "e"].into_iter().take(nodes - 1) {
             cluster.add(name).await;
         }
