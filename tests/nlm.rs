@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 use standfast_lab::trial::trial;
-use standfast_lab::{Guest, GuestProcess, Lab, Requirement, wait_until};
-use standfast_tests::guests::{MOUNT, two_mounted_from};
+use standfast_lab::{Guest, Lab, Requirement};
+use standfast_tests::guests::two_mounted_from;
+use standfast_tests::locker::{LOCK, Locker};
 use standfast_tests::server::Server;
 use standfast_tests::{Result, SOON};
 
@@ -18,28 +19,6 @@ const OPTIONS_V6: &str = "vers=3,proto=tcp6,retry=1";
 /// A client that waits for a lock asks again after 30 seconds: what is granted sooner was granted
 /// by a call.
 const BEFORE_IT_ASKS_AGAIN: Duration = Duration::from_secs(25);
-
-/// The exit status of [`LOCK`] if somebody else has the lock.
-const BUSY: i32 = 3;
-
-/// Locks a file: `lock.py NAME FILE MODE [wait]`. Once it has the lock, `/tmp/NAME.held` is there,
-/// and it keeps the lock until `/tmp/NAME.release` is. Without `wait`, exits with [`BUSY`] if
-/// somebody else has it.
-const LOCK: &str = r"
-import fcntl, os, sys, time
-name, path, mode = sys.argv[1:4]
-file = open(path, 'r+b')
-how = fcntl.LOCK_SH if mode == 'shared' else fcntl.LOCK_EX
-try:
-    fcntl.lockf(file, how if 'wait' in sys.argv else how | fcntl.LOCK_NB)
-except BlockingIOError:
-    sys.exit(3)
-open('/tmp/%s.held' % name, 'w').close()
-for _ in range(60000):
-    if os.path.exists('/tmp/%s.release' % name):
-        break
-    time.sleep(0.01)
-";
 
 const NEEDS: &[Requirement] = &[
     Requirement::Guests,
@@ -71,42 +50,6 @@ pub(crate) fn stories() -> Vec<Trial> {
 enum Family {
     V4,
     V6,
-}
-
-/// A guest that locks.
-struct Locker<'a> {
-    guest: &'a Guest,
-}
-
-impl Locker<'_> {
-    /// Starts to lock the file; waits for it until the file `NAME.held` is there.
-    fn start(&self, name: &str, mode: &str) -> Result<GuestProcess> {
-        Ok(self.guest.spawn(&format!("python3 /tmp/lock.py {name} {MOUNT}/file {mode} wait"))?)
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.guest.run(&format!("test -e /tmp/{name}.held")).is_ok_and(|output| output.success())
-    }
-
-    fn wait_for(&self, name: &str, limit: Duration) -> Result {
-        Ok(wait_until(limit, &format!("{name} to get its lock"), || self.has(name))?)
-    }
-
-    fn release(&self, name: &str, process: &GuestProcess) -> Result {
-        self.guest.run(&format!(": >/tmp/{name}.release"))?.ok()?;
-        process.wait(SOON)?.ok()?;
-        Ok(())
-    }
-
-    /// Whether the file can be locked right now.
-    fn can_lock(&self, mode: &str) -> Result<bool> {
-        let try_it = format!(": >/tmp/try.release; python3 /tmp/lock.py try {MOUNT}/file {mode}");
-        let output = self.guest.run_within(SOON, &try_it)?;
-        match output.status {
-            BUSY => Ok(false),
-            _ => Ok(output.ok().map(|_| true)?),
-        }
-    }
 }
 
 /// A server and two guests, each with its mount and the program that locks.

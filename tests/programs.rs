@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use standfast_lab::trial::trial;
 use standfast_lab::{Guest, Lab, Requirement};
-use standfast_tests::guests::{MOUNT, mounted};
+use standfast_tests::guests::Version::{V3, V40, V41, V42};
+use standfast_tests::guests::{MOUNT, Version, for_versions, mounted_over};
 use standfast_tests::server::Server;
 use standfast_tests::{Result, SOON};
 
@@ -22,27 +22,36 @@ macro_rules! needs {
 }
 
 pub(crate) fn stories() -> Vec<Trial> {
-    vec![
-        trial("git_clones_and_collects", needs!(Requirement::Program("git")), git),
-        trial("sqlite_has_several_writers", needs!(Requirement::Program("sqlite3")), sqlite),
-        trial("postgresql_runs", needs!(Requirement::File(POSTGRESQL)), postgresql),
-        trial("rsync_copies_and_verifies", needs!(Requirement::Program("rsync")), rsync),
-        trial("fio_verifies_what_it_wrote", needs!(Requirement::Program("fio")), fio),
-        trial("stress_ng_finds_nothing", needs!(Requirement::Program("stress-ng")), stress_ng),
-    ]
+    type Told<'a> = (&'a str, &'static [Requirement], &'a [Version], fn(&Lab, Version) -> Result);
+    let told: [Told<'_>; 6] = [
+        ("git_clones_and_collects", needs!(Requirement::Program("git")), &[V3, V41], git),
+        ("sqlite_has_several_writers", needs!(Requirement::Program("sqlite3")), &[V3, V40], sqlite),
+        ("postgresql_runs", needs!(Requirement::File(POSTGRESQL)), &[V3, V41], postgresql),
+        ("rsync_copies_and_verifies", needs!(Requirement::Program("rsync")), &[V3, V42], rsync),
+        ("fio_verifies_what_it_wrote", needs!(Requirement::Program("fio")), &[V3, V42], fio),
+        (
+            "stress_ng_finds_nothing",
+            needs!(Requirement::Program("stress-ng")),
+            &[V3, V40],
+            stress_ng,
+        ),
+    ];
+    told.into_iter()
+        .flat_map(|(name, needs, versions, story)| for_versions(name, needs, versions, story))
+        .collect()
 }
 
 /// Runs each script in the mounted directory of a new guest.
-fn run(lab: &Lab, scripts: &[&str]) -> Result<(Server, Guest)> {
+fn run(lab: &Lab, version: Version, scripts: &[&str]) -> Result<(Server, Guest)> {
     let server = Server::start(lab, "rw,no_root_squash")?;
-    let guest = mounted(lab, &server, "client")?;
+    let guest = mounted_over(lab, &server, "client", version)?;
     for script in scripts {
         guest.run_within(LIMIT, &format!("set -e; cd {MOUNT}; {script}"))?.ok()?;
     }
     Ok((server, guest))
 }
 
-fn git(lab: &Lab) -> Result {
+fn git(lab: &Lab, version: Version) -> Result {
     let identity = "export GIT_AUTHOR_NAME=n GIT_AUTHOR_EMAIL=e GIT_COMMITTER_NAME=n \
                     GIT_COMMITTER_EMAIL=e GIT_CONFIG_GLOBAL=/dev/null";
     let source = format!(
@@ -62,12 +71,12 @@ fn git(lab: &Lab) -> Result {
          git -C bare fsck --full; [ $(git -C bare rev-parse main) = $(cat /tmp/head) ]
          cd /tmp/source; [ $(git rev-parse main) = $(cat /tmp/head) ]"
     );
-    run(lab, &[&source, &work])?;
+    run(lab, version, &[&source, &work])?;
     Ok(())
 }
 
 /// Several processes add to one table; the locks between them are the client's own.
-fn sqlite(lab: &Lab) -> Result {
+fn sqlite(lab: &Lab, version: Version) -> Result {
     let work = "sqlite3 db 'create table t(writer, n, primary key (writer, n))' >/dev/null
         for writer in 1 2 3; do
             ( for n in $(seq 1 15); do
@@ -78,7 +87,7 @@ fn sqlite(lab: &Lab) -> Result {
         [ $(sqlite3 db 'select count(*) from t') = 45 ]
         echo 3 >/proc/sys/vm/drop_caches
         [ $(sqlite3 db 'pragma integrity_check') = ok ]";
-    let (server, _guest) = run(lab, &[work])?;
+    let (server, _guest) = run(lab, version, &[work])?;
     let db = server.export().join("db");
     let count =
         server.host.run(["sqlite3", &db.display().to_string(), "select count(*) from t"])?;
@@ -86,7 +95,7 @@ fn sqlite(lab: &Lab) -> Result {
     Ok(())
 }
 
-fn postgresql(lab: &Lab) -> Result {
+fn postgresql(lab: &Lab, version: Version) -> Result {
     let work = "bin=$(echo /usr/lib/postgresql/*/bin); mkdir pg; chown postgres pg
         as() { setpriv --reuid=postgres --regid=postgres --clear-groups \"$@\"; }
         as $bin/initdb -D pg/data -A trust --no-instructions >/dev/null
@@ -105,11 +114,11 @@ fn postgresql(lab: &Lab) -> Result {
         as $bin/pg_ctl -m immediate -D pg/data stop >/dev/null; start
         [ \"$(sum)\" = '100000|0' ]
         as $bin/pg_ctl -w -m fast -D pg/data stop >/dev/null";
-    run(lab, &[work])?;
+    run(lab, version, &[work])?;
     Ok(())
 }
 
-fn rsync(lab: &Lab) -> Result {
+fn rsync(lab: &Lab, version: Version) -> Result {
     let tree = "rm -rf /tmp/tree; mkdir -p /tmp/tree/deep/er /tmp/tree/none; cd /tmp/tree
         head -c 3000000 /dev/urandom >large; ln large hard; ln -s large soft; mkfifo fifo
         for n in $(seq 1 60); do echo $n >deep/f$n; touch -d @$((n * 1000000)) deep/f$n; done
@@ -125,11 +134,11 @@ fn rsync(lab: &Lab) -> Result {
         # And back again.
         rsync -aHS --numeric-ids copy/ /tmp/back/
         [ -z \"$(rsync -aHSinc --numeric-ids --delete /tmp/tree/ /tmp/back/)\" ]";
-    run(lab, &[tree, copy])?;
+    run(lab, version, &[tree, copy])?;
     Ok(())
 }
 
-fn fio(lab: &Lab) -> Result {
+fn fio(lab: &Lab, version: Version) -> Result {
     let common = "--directory=. --size=12m --ioengine=psync --thread --numjobs=2 --verify=crc32c \
                   --verify_fatal=1 --randrepeat=0 --output-format=terse";
     let buffered = format!("fio --name=buffered --rw=randwrite --bs=1k-64k {common} >/dev/null");
@@ -139,13 +148,13 @@ fn fio(lab: &Lab) -> Result {
     );
     let mixed =
         format!("fio --name=mixed --rw=randrw --bsrange=512-128k --fsync=16 {common} >/dev/null");
-    run(lab, &[&buffered, &direct, &mixed])?;
+    run(lab, version, &[&buffered, &direct, &mixed])?;
     Ok(())
 }
 
-fn stress_ng(lab: &Lab) -> Result {
+fn stress_ng(lab: &Lab, version: Version) -> Result {
     let server = Server::start(lab, "rw,no_root_squash")?;
-    let guest = mounted(lab, &server, "client")?;
+    let guest = mounted_over(lab, &server, "client", version)?;
     // Those that remove a file with reads ahead under way, and then its directory, fail on any
     // NFS: the client gives the file another name until the reads are done.
     // Without the level, it takes a buffer as large as the largest cache of the processor.

@@ -7,24 +7,33 @@ use libtest_mimic::Trial;
 use standfast_lab::trial::trial;
 use standfast_lab::{Direction, Guest, Lab, wait_until};
 use standfast_nfs::v3::protocol::{CommitArgs, CreateArgs, CreateHow, StableHow, Status};
-use standfast_tests::guests::{GUESTS, MOUNT, mounted, on_mount};
+use standfast_tests::guests::Version::{V3, V40, V41, V42};
+use standfast_tests::guests::{
+    GUESTS, MOUNT, Version, for_versions, mounted, mounted_over, on_mount,
+};
 use standfast_tests::nfs3::{Answer, Nfs3, place};
 use standfast_tests::server::{PORT, Server, export};
 use standfast_tests::wire::connect;
 use standfast_tests::{Result, SOON};
 
 pub(crate) fn stories() -> Vec<Trial> {
-    vec![
-        trial("open_files_outlive_a_restart_of_the_server", GUESTS, open_files),
+    let open_files = for_versions(
+        "open_files_outlive_a_restart_of_the_server",
+        GUESTS,
+        &[V3, V40, V41, V42],
+        open_files,
+    );
+    let once = vec![
         trial("data_that_a_crash_loses_is_sent_again", GUESTS, lost_data),
         trial("handles_and_exclusive_creation_outlive_a_restart", &[], by_hand),
-    ]
+    ];
+    open_files.into_iter().chain(once).collect()
 }
 
 /// Files, directories and a removed file stay open in a client over two restarts.
-fn open_files(lab: &Lab) -> Result {
+fn open_files(lab: &Lab, version: Version) -> Result {
     let mut server = Server::start(lab, "rw,no_root_squash")?;
-    let guest = mounted(lab, &server, "client")?;
+    let guest = mounted_over(lab, &server, "client", version)?;
     on_mount(&guest, "mkdir directory; echo kept >directory/kept; mkfifo /tmp/go /tmp/done")?;
     // Each word that comes through the pipe is worked on with what was opened before.
     let worker = guest.spawn(&format!(

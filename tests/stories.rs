@@ -3,7 +3,10 @@
 mod access;
 mod files;
 mod hostile;
+mod killed;
 mod listing;
+mod locks;
+mod nfs42;
 mod nlm;
 mod procedures;
 mod programs;
@@ -11,6 +14,7 @@ mod reload;
 mod restart;
 mod storage;
 mod userspace;
+mod v4;
 
 use std::process::ExitCode;
 
@@ -19,7 +23,10 @@ fn main() -> ExitCode {
         access::stories(),
         files::stories(),
         hostile::stories(),
+        killed::stories(),
         listing::stories(),
+        locks::stories(),
+        nfs42::stories(),
         nlm::stories(),
         procedures::stories(),
         programs::stories(),
@@ -27,6 +34,7 @@ fn main() -> ExitCode {
         restart::stories(),
         storage::stories(),
         userspace::stories(),
+        v4::stories(),
     ];
     standfast_lab::trial::run(stories.into_iter().flatten().collect())
 }

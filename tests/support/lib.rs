@@ -2,6 +2,7 @@
 
 pub mod guests;
 pub mod load;
+pub mod locker;
 pub mod nfs3;
 pub mod program;
 pub mod server;

@@ -8,6 +8,8 @@ use standfast_nfs::v3::protocol as nfs3;
 use standfast_nfs::v4::protocol as nfs4;
 use standfast_rpc::xdr::{Chain, Encode, List, Opaque, to_bytes};
 
+#[path = "../../../fuzz/checks/callbacks.rs"]
+mod callbacks_check;
 #[path = "../../../fuzz/checks/handle.rs"]
 mod handle;
 #[path = "../../../fuzz/checks/mount.rs"]
@@ -253,4 +255,29 @@ fn a_length_alone_is_not_believed() {
         let mut decoder = standfast_rpc::xdr::Decoder::new(&message);
         assert!(mount::MountResult::decode_v3(&mut decoder).is_err());
     }
+}
+
+#[test]
+fn answers_to_callbacks() {
+    use nfs4::{CallbackResult, CallbackResults, CallbackSequenceOk, Outcome, Status};
+    let sequenced = CallbackSequenceOk {
+        session: [0; 16],
+        sequence: 1,
+        slot: 0,
+        highest_slot: 1,
+        target_highest_slot: 1,
+    };
+    let answer = |results: Vec<CallbackResult>| {
+        let results = List(results);
+        seed(&CallbackResults { status: Status::Ok, tag: nfs4::Tag::default(), results })
+    };
+    let ok = || CallbackResult::Sequence(Outcome::Ok(sequenced.clone()));
+    let seeds = [
+        answer(vec![ok()]),
+        answer(vec![ok(), CallbackResult::Recall(Status::Ok)]),
+        answer(vec![ok(), CallbackResult::Recall(Status::Delay)]),
+        answer(vec![CallbackResult::Sequence(Outcome::Fail(Status::SeqMisordered))]),
+        answer(vec![CallbackResult::Illegal(Status::OpIllegal)]),
+    ];
+    smoke::smoke(&seeds, callbacks_check::check);
 }

@@ -157,14 +157,16 @@ impl<H: Holder> State<H> {
     }
 
     /// The first seqid of a lock owner in a LOCK by an open (minor version 0): one that has locks on
-    /// other files goes on with its seqids.
+    /// other files goes on with its seqids. One that has none starts over: a client forgets an owner
+    /// that was denied its only lock, and gives its name to the next.
     ///
     /// # Errors
     /// `STALE_CLIENTID`, `BAD_SEQID`.
     pub fn new_lock_owner(&self, client: u64, name: &[u8], seqid: u32) -> Result<(), Status> {
         self.check_client_v40(client)?;
         let known = self.find_owner(client, OwnerKind::Lock, name);
-        let ahead = known.and_then(|id| self.owners.get(&id)).map_or(1, |it| it.ahead(seqid));
+        let known = known.and_then(|id| self.owners.get(&id)).filter(|it| !it.states.is_empty());
+        let ahead = known.map_or(1, |it| it.ahead(seqid));
         if ahead == 1 { Ok(()) } else { Err(Status::BadSeqId) }
     }
 

@@ -403,6 +403,39 @@ fn seqids_of_minor_version_0() {
     assert_eq!(scene.state.find_owner(client.0, OwnerKind::Open, b"owner"), None);
 }
 
+/// A client forgets a lock owner that was denied its only lock, and gives its name to the next.
+#[test]
+fn a_lock_owner_without_locks_starts_over() {
+    let mut scene = Scene::new();
+    let (client, confirm) = scene.set_client_id(1, b"root").unwrap();
+    scene.confirm_v40((client, confirm), b"root").unwrap();
+    let mut open = |owner: &[u8]| {
+        let id = scene.open(client, owner, 3, 0).unwrap().stateid;
+        scene.state.confirm_open(&id, scene.now).unwrap()
+    };
+    let (one, two) = (open(b"one"), open(b"two"));
+    let by = LockBy::Open { open: one, owner: b"holder" };
+    let (range, mode) = (Range::ALL, Mode::Exclusive);
+    let request = LockRequest { client: None, by, range, mode, reclaim: false, wait: false };
+    let held = scene.state.lock(&request, scene.now).unwrap();
+
+    let denied = scene.lock(None, two, range, mode);
+    assert!(matches!(denied, Err(LockRefusal::Denied(_))));
+    if let Some(owner) = scene.state.find_owner(client, OwnerKind::Lock, b"locker") {
+        let reply = Opaque::copy_from_slice(b"denied");
+        let reply = OwnerReply { owner, seqid: 0, fingerprint: 1, reply };
+        scene.state.owner_replied(reply, Status::Denied, scene.now);
+    }
+    assert_eq!(scene.state.new_lock_owner(client, b"locker", 0), Ok(()));
+
+    scene.state.unlock(None, &held, range, scene.now).unwrap();
+    scene.lock(None, two, range, mode).unwrap();
+    let owner = scene.state.find_owner(client, OwnerKind::Lock, b"locker").unwrap();
+    scene.reply(owner, 0, b"locked");
+    assert_eq!(scene.state.new_lock_owner(client, b"locker", 0), Err(Status::BadSeqId));
+    assert_eq!(scene.state.new_lock_owner(client, b"locker", 1), Ok(()));
+}
+
 #[test]
 fn downgrades_go_to_what_was_opened() {
     let mut scene = Scene::new();
