@@ -4,6 +4,7 @@ mod access;
 mod files;
 mod hostile;
 mod listing;
+mod nfs42;
 mod nlm;
 mod procedures;
 mod programs;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         files::stories(),
         hostile::stories(),
         listing::stories(),
+        nfs42::stories(),
         nlm::stories(),
         procedures::stories(),
         programs::stories(),

@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use standfast_vfs::{
     AccessMask, AclKind, Advice, Attributes, Changed, Content, Context, CreateHow, CreateKind,
     Deferred, DirectoryEntry, Error, ExtendedAttributes, FileSystem, Found, Handle, KeptFiles,
-    Limits, Listing, OpenFiles, PosixAcl, PosixFileSystem, Quota, Ranges, Read, Renamed, Result,
-    SetAttributes, SetHow, Space, Stability, Timestamp,
+    Limits, Listing, LocalLocks, LockMode, OpenFiles, PosixAcl, PosixFileSystem, Quota, Ranges,
+    Read, Renamed, Result, SetAttributes, SetHow, Space, Stability, Timestamp,
 };
 
 /// How long a test waits for what must come.
@@ -170,6 +170,14 @@ impl Ranges for Scripted {
         ) -> Changed<u64>;
         fn advise(
             context: Context<'_>, handle: &Handle, offset: u64, length: u64, advice: Advice
+        ) -> Result<()>;
+    }
+}
+
+impl LocalLocks for Scripted {
+    ask_the_inner_one! {
+        fn hold_range(
+            file: &Handle, offset: u64, length: u64, mode: Option<LockMode>
         ) -> Result<()>;
     }
 }

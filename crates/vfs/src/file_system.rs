@@ -2,7 +2,7 @@
 
 use crate::{
     Attributes, ChangeTime, Context, Deferred, DeviceNumber, ExtendedAttributes, Handle, KeptFiles,
-    Ranges, Result, SetAttributes, Timestamp,
+    LocalLocks, Ranges, Result, SetAttributes, Timestamp,
 };
 
 /// What may be done with an object: a set of bits, those of `ACCESS` (RFC 1813 section 3.3.4,
@@ -197,7 +197,9 @@ pub struct Limits {
 /// attributes), with the exception of unstable writes. With [`Context::deferred`] they return as
 /// soon as it is done and seen by others, and it is stable, and their result true, only after
 /// [`FileSystem::make_stable`] said so: nothing that follows from it may be told before.
-pub trait FileSystem: ExtendedAttributes + KeptFiles + Ranges + Send + Sync + 'static {
+pub trait FileSystem:
+    ExtendedAttributes + KeptFiles + LocalLocks + Ranges + Send + Sync + 'static
+{
     /// The root directory.
     fn root(&self) -> Handle;
 

@@ -12,6 +12,7 @@ mod hidden;
 mod identity;
 mod kept;
 mod listing;
+mod local_locks;
 mod lookup;
 mod mounted;
 mod mounts;
@@ -53,6 +54,8 @@ use crate::{
 pub struct PosixFileSystem {
     mounts: Mounts,
     cache: NodeCache,
+    /// Held towards the processes of this machine.
+    locked_files: local_locks::LockedFiles,
     /// Who knows which files are open.
     open_files: RwLock<Option<Arc<dyn OpenFiles>>>,
     /// Keeps a file from being opened while it loses a name. Taken after `steps`.

@@ -219,6 +219,11 @@ impl Mounted {
         self.crosses
     }
 
+    /// Whether locks are an affair of this machine alone.
+    pub(super) fn locks_locally(&self) -> bool {
+        self.local
+    }
+
     /// Most links to one file, as the filesystem's kernel code has it (`pathconf(3)` does not
     /// know all of them).
     pub(super) fn most_links(&self) -> u32 {

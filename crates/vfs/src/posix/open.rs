@@ -122,6 +122,7 @@ impl PosixFileSystem {
         Ok(Self {
             mounts: Mounts::new(Arc::new(root), Arc::clone(&shared)),
             cache: NodeCache::new(),
+            locked_files: Mutex::default(),
             open_files: RwLock::default(),
             openings: Box::new(std::array::from_fn(|_| Mutex::new(()))),
             steps: Box::new(std::array::from_fn(|_| Mutex::new(()))),

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::fs::{AtFlags, OFlags};
 use rustix::io::{Errno, Result};
 
-use crate::Handle;
+use crate::{Handle, LockMode};
 
 /// `struct file_handle` with room for the longest handle that is served.
 #[repr(C)]
@@ -283,4 +283,31 @@ pub(super) fn quota(fd: BorrowedFd<'_>, of: QuotaOf) -> Result<DiskQuota> {
     };
     check(result)?;
     Ok(quota)
+}
+
+/// `F_OFD_SETLK` of `fcntl(2)` on the bytes from `first` to `last`; without a mode it unlocks.
+pub(super) fn set_lock(
+    fd: BorrowedFd<'_>,
+    first: u64,
+    last: u64,
+    mode: Option<LockMode>,
+) -> Result<()> {
+    let kind = match mode {
+        None => libc::F_UNLCK,
+        Some(LockMode::Shared) => libc::F_RDLCK,
+        Some(LockMode::Exclusive) => libc::F_WRLCK,
+    };
+    let start = i64::try_from(first).map_err(|_| Errno::INVAL)?;
+    // To the largest offset is a length of zero.
+    let length = if last >= i64::MAX as u64 { 0 } else { last - first + 1 };
+    let lock = libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: start,
+        l_len: i64::try_from(length).map_err(|_| Errno::INVAL)?,
+        l_pid: 0,
+    };
+    // SAFETY: the structure is the one that this command reads, and lives across the call.
+    let result = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
+    check(result.into()).map(drop)
 }

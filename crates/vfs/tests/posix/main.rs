@@ -13,6 +13,7 @@ mod hidden;
 mod identity;
 mod images;
 mod kept;
+mod local_locks;
 mod names;
 mod power_cuts;
 mod ranges;
