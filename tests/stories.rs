@@ -1,6 +1,7 @@
 //! The stories: what Standfast does for real clients, each told once, from end to end.
 
 mod access;
+mod crashes;
 mod files;
 mod hostile;
 mod listing;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let stories = [
         access::stories(),
+        crashes::stories(),
         files::stories(),
         hostile::stories(),
         listing::stories(),
