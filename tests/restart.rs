@@ -6,34 +6,28 @@ use std::io::{Read, Write};
 use libtest_mimic::Trial;
 use standfast_lab::trial::trial;
 use standfast_lab::{Direction, Guest, Lab, wait_until};
-use standfast_nfs::v3::protocol::{CommitArgs, CreateArgs, CreateHow, StableHow, Status};
-use standfast_tests::guests::Version::{V3, V40, V41, V42};
-use standfast_tests::guests::{
-    GUESTS, MOUNT, Version, for_versions, mounted, mounted_over, on_mount,
+use standfast_nfs::v3::protocol::{
+    CommitArgs, CreateArgs, CreateHow, Procedure, RenameArgs, StableHow, Status,
 };
-use standfast_tests::nfs3::{Answer, Nfs3, place};
+use standfast_tests::guests::{GUESTS, MOUNT, mounted, on_mount};
+use standfast_tests::nfs3::{Answer, Nfs3, numbers, place, with_mode};
 use standfast_tests::server::{PORT, Server, export};
-use standfast_tests::wire::connect;
+use standfast_tests::wire::{Wire, connect, message, user};
 use standfast_tests::{Result, SOON};
 
 pub(crate) fn stories() -> Vec<Trial> {
-    let open_files = for_versions(
-        "open_files_outlive_a_restart_of_the_server",
-        GUESTS,
-        &[V3, V40, V41, V42],
-        open_files,
-    );
-    let once = vec![
+    vec![
+        trial("open_files_outlive_a_restart_of_the_server", GUESTS, open_files),
         trial("data_that_a_crash_loses_is_sent_again", GUESTS, lost_data),
         trial("handles_and_exclusive_creation_outlive_a_restart", &[], by_hand),
-    ];
-    open_files.into_iter().chain(once).collect()
+        trial("a_retransmission_after_a_restart_is_answered_and_not_run", &[], retransmissions),
+    ]
 }
 
 /// Files, directories and a removed file stay open in a client over two restarts.
-fn open_files(lab: &Lab, version: Version) -> Result {
+fn open_files(lab: &Lab) -> Result {
     let mut server = Server::start(lab, "rw,no_root_squash")?;
-    let guest = mounted_over(lab, &server, "client", version)?;
+    let guest = mounted(lab, &server, "client")?;
     on_mount(&guest, "mkdir directory; echo kept >directory/kept; mkfifo /tmp/go /tmp/done")?;
     // Each word that comes through the pipe is worked on with what was opened before.
     let worker = guest.spawn(&format!(
@@ -136,7 +130,7 @@ fn by_hand(lab: &Lab) -> Result {
 
     server.kill()?;
     server.restart()?;
-    let mut client = Nfs3 { wire: standfast_tests::wire::Wire::tcp(&host, server.v4(), PORT)? };
+    let mut client = Nfs3 { wire: Wire::tcp(&host, server.v4(), PORT)? };
     // The same handles, for files and for the export.
     assert_eq!(client.mnt("/export")?, Ok(root.clone()));
     assert_eq!(client.find(&root, "file")?, file);
@@ -149,5 +143,49 @@ fn by_hand(lab: &Lab) -> Result {
     let other =
         CreateArgs { place: place(&root, "exclusive"), how: CreateHow::Exclusive(*b"another1") };
     assert_eq!(client.create(&other)?.status(), Status::Exist);
+    Ok(())
+}
+
+/// Each call is sent, the server killed and started, and the very same message sent again.
+fn retransmissions(lab: &Lab) -> Result {
+    let mut server = Server::start(lab, "rw,no_root_squash,insecure")?;
+    let host = lab.host("client")?;
+    let (mut client, root) = Nfs3::mount(&host, server.v4(), "/export")?;
+    for name in ["old", "from"] {
+        client.make_file(&root, name)?;
+    }
+    let credential = user(0, 0, &[]);
+    let how = CreateHow::Guarded(with_mode(0o644));
+    let create = CreateArgs { place: place(&root, "new"), how };
+    let rename = RenameArgs { from: place(&root, "from"), to: place(&root, "to") };
+    let messages = [
+        message(0x7001, numbers(Procedure::Create), &credential, &create),
+        message(0x7002, numbers(Procedure::Remove), &credential, &place(&root, "old")),
+        message(0x7003, numbers(Procedure::Rename), &credential, &rename),
+    ];
+    let send_all = |wire: &mut Wire| -> Result<Vec<_>> {
+        (0x7001..).zip(&messages).map(|(xid, message)| wire.exchange(xid, message)).collect()
+    };
+    let first = send_all(&mut client.wire)?;
+    // What another client does meanwhile tells whether they are run again.
+    let (directory, write) = (server.export(), |path, text: &str| fs::write(path, text));
+    fs::remove_file(directory.join("new"))?;
+    write(directory.join("old"), "again")?;
+    write(directory.join("from"), "again")?;
+    for _ in 0..2 {
+        server.kill()?;
+        server.restart()?;
+        let again = send_all(&mut Wire::tcp(&host, server.v4(), PORT)?)?;
+        assert_eq!(again, first);
+    }
+    assert!(!directory.join("new").exists());
+    for name in ["old", "from"] {
+        assert_eq!(fs::read_to_string(directory.join(name))?, "again", "{name}");
+    }
+    assert_eq!(fs::read_to_string(directory.join("to"))?, "");
+    let shown = server.run(&["journal", "show", &directory.to_string_lossy()])?.ok()?;
+    assert!(shown.contains("xid 0x00007001"), "{shown}");
+    let verified = server.run(&["journal", "verify", &directory.to_string_lossy()])?.ok()?;
+    assert!(verified.contains("\"epoch\": 3"), "{verified}");
     Ok(())
 }
