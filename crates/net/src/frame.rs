@@ -58,7 +58,12 @@ fn arp(
     frame
 }
 
-fn ipv4_header(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, length: usize) -> Vec<u8> {
+pub(crate) fn ipv4_header(
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    protocol: u8,
+    length: usize,
+) -> Vec<u8> {
     let total = u16::try_from(20 + length).unwrap_or(u16::MAX).to_be_bytes();
     let mut header = vec![0x45, CONTROL, total[0], total[1], 0, 0, 0, 0, HOP_LIMIT, protocol, 0, 0];
     header.extend(source.octets());
@@ -68,7 +73,12 @@ fn ipv4_header(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, length: us
     header
 }
 
-fn ipv6_header(source: Ipv6Addr, destination: Ipv6Addr, protocol: u8, length: usize) -> Vec<u8> {
+pub(crate) fn ipv6_header(
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    protocol: u8,
+    length: usize,
+) -> Vec<u8> {
     let length = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
     let mut header =
         vec![0x60 | CONTROL >> 4, CONTROL << 4, 0, 0, length[0], length[1], protocol, HOP_LIMIT];
@@ -183,6 +193,26 @@ pub fn read_arp_reply(frame: &[u8]) -> Option<(MacAddress, Ipv4Addr)> {
     read_arp(frame, ARP_REPLY).map(|(mac, sender, _)| (mac, sender))
 }
 
+/// Reads from any ARP packet who says to have which address. A probe says nothing of the kind.
+pub fn read_arp_claim(frame: &[u8]) -> Option<(MacAddress, Ipv4Addr)> {
+    let (mac, sender, _) = read_arp(frame, ARP_REQUEST).or_else(|| read_arp(frame, ARP_REPLY))?;
+    (!sender.is_unspecified()).then_some((mac, sender))
+}
+
+/// Reads from a neighbour advertisement who says to have which address (RFC 4861, section 4.4).
+pub fn read_neighbour_advertisement(message: &[u8]) -> Option<(MacAddress, Ipv6Addr)> {
+    let (fixed, rest) = message.split_first_chunk::<8>()?;
+    let (target, options) = rest.split_first_chunk::<16>()?;
+    match options.first_chunk::<8>() {
+        Some([TARGET_LINK_LAYER_ADDRESS, 1, mac @ ..])
+            if fixed.starts_with(&[NEIGHBOUR_ADVERTISEMENT, 0]) =>
+        {
+            Some((MacAddress(*mac), Ipv6Addr::from_octets(*target)))
+        }
+        _ => None,
+    }
+}
+
 /// The sender's addresses and the target's, from an ARP packet of one operation.
 fn read_arp(frame: &[u8], operation: u16) -> Option<(MacAddress, Ipv4Addr, Ipv4Addr)> {
     let (header, arp) = frame.split_at_checked(14)?;
@@ -279,6 +309,21 @@ mod tests {
         assert_eq!(read_arp_reply(&reply), Some((MAC, target)));
         for length in 0..request.len() {
             assert_eq!(read_arp_request(&request[..length]), None);
+        }
+    }
+
+    #[test]
+    fn claims_are_read_from_announcements() {
+        let v4: Ipv4Addr = "192.0.2.12".parse().unwrap();
+        let v6: Ipv6Addr = "2001:db8::10".parse().unwrap();
+        let arp_frame = announcement(MAC, v4.into(), false);
+        assert_eq!(read_arp_claim(&arp_frame), Some((MAC, v4)));
+        let probe = arp_request(MAC, Ipv4Addr::UNSPECIFIED, v4);
+        assert_eq!(read_arp_claim(&probe), None);
+        let message = announcement(MAC, v6.into(), false).split_off(54);
+        assert_eq!(read_neighbour_advertisement(&message), Some((MAC, v6)));
+        for length in 0..message.len() {
+            assert_eq!(read_neighbour_advertisement(&message[..length]), None);
         }
     }
 

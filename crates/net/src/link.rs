@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::link::{
+    InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
 
 use crate::MacAddress;
 
@@ -17,6 +19,10 @@ pub struct Link {
     pub name: String,
     /// Its Ethernet address.
     pub mac: Option<MacAddress>,
+    /// The number of the interface that it is above, if it is above one.
+    pub parent: Option<u32>,
+    /// Its id, if it is a VLAN.
+    pub vlan: Option<u16>,
     /// Whether it is administratively up and its medium carries.
     pub is_running: bool,
 }
@@ -43,12 +49,16 @@ impl Link {
     pub(crate) fn read(message: &LinkMessage) -> Option<Self> {
         let mut name = None;
         let mut mac = None;
+        let mut parent = None;
+        let mut vlan = None;
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(text) => name = Some(text.clone()),
                 LinkAttribute::Address(octets) => {
                     mac = octets.as_slice().try_into().ok().map(MacAddress);
                 }
+                LinkAttribute::Link(index) => parent = Some(*index),
+                LinkAttribute::LinkInfo(info) => vlan = info.iter().find_map(vlan_id),
                 _ => {}
             }
         }
@@ -57,9 +67,19 @@ impl Link {
             index: message.header.index,
             name: name?,
             mac,
+            parent,
+            vlan,
             is_running: message.header.flags.contains(running),
         })
     }
+}
+
+fn vlan_id(info: &LinkInfo) -> Option<u16> {
+    let LinkInfo::Data(InfoData::Vlan(attributes)) = info else { return None };
+    attributes.iter().find_map(|attribute| match attribute {
+        InfoVlan::Id(id) => Some(*id),
+        _ => None,
+    })
 }
 
 impl InterfaceAddress {

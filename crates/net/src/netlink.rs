@@ -12,8 +12,8 @@ use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope, CacheInfo,
 };
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoMacVlan, LinkAttribute,
-    LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoMacVlan, InfoVlan,
+    LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::Socket;
@@ -150,6 +150,40 @@ impl Netlink {
         })?;
         self.disable_address_generation(index, name)?;
         Ok(index)
+    }
+
+    /// Makes the VLAN interface `id` above `parent`, or finds it, and returns its number.
+    ///
+    /// # Errors
+    /// What the kernel says, such as that the name is taken by something else.
+    pub fn add_vlan(&mut self, parent: u32, name: &str, id: u16) -> Result<u32, Error> {
+        let action = format!("make the VLAN interface {name} with id {id}");
+        let mut message = LinkMessage::default();
+        message.attributes = vec![
+            LinkAttribute::IfName(name.into()),
+            LinkAttribute::Link(parent),
+            LinkAttribute::LinkInfo(vec![
+                LinkInfo::Kind(InfoKind::Vlan),
+                LinkInfo::Data(InfoData::Vlan(vec![InfoVlan::Id(id)])),
+            ]),
+        ];
+        let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+        let is_this =
+            |link: &Link| link.name == name && link.parent == Some(parent) && link.vlan == Some(id);
+        match self.ask(RouteNetlinkMessage::NewLink(message), flags, &action) {
+            Ok(_) => {}
+            // It may be this one already, from before.
+            Err(error) if error.errno() == Some(libc::EEXIST) => {
+                if !self.links()?.iter().any(is_this) {
+                    return Err(error);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        let links = self.links()?;
+        links.iter().find(|link| is_this(link)).map(|link| link.index).ok_or_else(|| {
+            Error::Answer { action, reason: "it is not among the interfaces afterwards".into() }
+        })
     }
 
     fn disable_address_generation(&mut self, link: u32, name: &str) -> Result<(), Error> {
