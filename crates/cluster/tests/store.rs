@@ -6,11 +6,13 @@ use std::time::Duration;
 use openraft::entry::FromAppData;
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
 use openraft::testing::{StoreBuilder, Suite};
-use openraft::{CommittedLeaderId, Entry, LogId, StorageError};
+use openraft::{CommittedLeaderId, Entry, EntryPayload, LogId, Membership, StorageError};
 use rustix::thread::UnshareFlags;
 use standfast_cluster::consensus::TypeConfig;
 use standfast_cluster::consensus::store::{LogStore, StateMachine, open};
-use standfast_cluster::model::{Command, Stamped, Token, TokenHash, TokenId};
+use standfast_cluster::heartbeat::Moment;
+use standfast_cluster::lease::Term;
+use standfast_cluster::model::{Command, NodeId, Stamped, Token, TokenHash, TokenId};
 use tempfile::TempDir;
 
 struct Builder;
@@ -109,4 +111,51 @@ fn a_full_disk_is_told_and_waited_for_and_loses_nothing() {
     if ran.is_none() {
         println!("ignored: only root can make a small disk");
     }
+}
+
+#[test]
+fn a_vote_ends_the_support_of_earlier_leaders_before_it_is_answered() {
+    let directory = TempDir::new().expect("a directory");
+    let file = directory.path().join("cluster.redb");
+    let runtime = runtime();
+    let term = |term, node| Term::of_vote(term, NodeId(node));
+    let mut store = open(&file, "test").expect("a store");
+    let support = store.log.support();
+    assert_eq!(support.lock().term(), Term::default());
+    let vote = openraft::Vote::new_committed(3, 2);
+    runtime.block_on(store.log.save_vote(&vote)).expect("there is space");
+    assert_eq!(support.lock().term(), term(3, 2));
+    assert!(support.lock().endorse(term(3, 2), Moment::now()));
+    // Of one term too, the higher number counts.
+    runtime.block_on(store.log.save_vote(&openraft::Vote::new(3, 5))).expect("there is space");
+    assert!(!support.lock().endorse(term(3, 2), Moment::now()));
+    runtime.block_on(store.log.close());
+    drop(store);
+    // What was voted counts in the next run as well.
+    let again = open(&file, "test").expect("a store");
+    let support = again.log.support();
+    assert_eq!(support.lock().term(), term(3, 5));
+    assert!(!support.lock().endorse(term(3, 2), Moment::now()));
+}
+
+#[test]
+fn other_members_count_as_an_earlier_leader() {
+    let directory = TempDir::new().expect("a directory");
+    let file = directory.path().join("cluster.redb");
+    let runtime = runtime();
+    let mut store = open(&file, "test").expect("a store");
+    let support = store.log.support();
+    // Whatever is noted from here on is not older than this.
+    let begun = Moment::now() + Duration::from_nanos(1);
+    let noted = || {
+        let now = Moment::now();
+        support.lock().older_age(now) <= now.since(begun)
+    };
+    runtime.block_on(store.log.blocking_append([big_entry(1)])).expect("there is space");
+    assert!(!noted(), "no member is another");
+    let members = Membership::new(vec![[1, 2].into()], None);
+    let mut entry = big_entry(2);
+    entry.payload = EntryPayload::Membership(members);
+    runtime.block_on(store.log.blocking_append([entry])).expect("there is space");
+    assert!(noted());
 }

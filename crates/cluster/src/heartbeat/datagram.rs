@@ -149,6 +149,11 @@ impl Seal {
         let mut octets = Vec::with_capacity(256);
         write_header(&mut octets, self.cluster, datagram);
         write_body(&mut octets, datagram);
+        self.sealed(octets)
+    }
+
+    /// Octets followed by their authentication code.
+    pub fn sealed(&self, mut octets: Vec<u8>) -> Vec<u8> {
         let tag = hmac::sign(&self.key, &octets);
         octets.extend_from_slice(tag.as_ref().get(..TAG).unwrap_or_default());
         octets

@@ -7,6 +7,7 @@
 
 mod datagram;
 mod detector;
+mod incarnation;
 mod moment;
 mod support;
 mod timing;
@@ -15,6 +16,7 @@ pub use datagram::{
     ClusterId, Datagram, DatagramError, Echo, MOST_ENTRIES, MOST_OCTETS, Report, Seal, Word,
 };
 pub use detector::{Detector, LinkId, Notice, WayState};
+pub use incarnation::next_incarnation;
 pub use moment::Moment;
 pub use support::Support;
 pub use timing::{Covering, Timing, TimingError};

@@ -191,6 +191,7 @@ mod tests {
     #[test]
     fn the_defaults_hold_and_are_fast() {
         let timing = Timing::default();
+        assert_eq!(timing, Timing::from(&standfast_settings::Timing::default()));
         assert_eq!(timing.check(), Ok(()));
         assert_eq!(timing.advice(), None);
         // What a crash costs before the successor may act.

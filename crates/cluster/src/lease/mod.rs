@@ -52,7 +52,7 @@
 //! [`Support`]: crate::heartbeat::Support
 
 mod agreed;
-mod gate;
+mod gates;
 mod ids;
 mod lessor;
 mod source;
@@ -60,7 +60,7 @@ mod table;
 mod tenant;
 
 pub use crate::model::{Epoch, NodeId};
-pub use gate::{Gate, GateClosed};
+pub use gates::Gates;
 pub use ids::{Holder, Incarnation, Revision, ServiceId, Term};
 pub use lessor::{Claims, Lessor, Voters};
 pub use source::{Elected, ElectionRefused, LeaseSource, Right};

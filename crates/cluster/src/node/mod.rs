@@ -1,10 +1,12 @@
 //! All the thinking of one node together, still without I/O: datagrams, commits, ends of steps and
 //! the time go in; datagrams, proposals and steps come out.
 
+mod driver;
 mod inbox;
 mod output;
 mod rounds;
 
+pub use driver::{Driver, DriverError, Input, Inputs, Link, Question};
 pub use output::Output;
 
 use std::collections::BTreeMap;

@@ -57,9 +57,9 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            heartbeat_interval: Duration::from_millis(30),
-            failure_timeout: Duration::from_millis(200),
-            lease_time: Duration::from_millis(250),
+            heartbeat_interval: Duration::from_millis(50),
+            failure_timeout: Duration::from_millis(250),
+            lease_time: Duration::from_millis(350),
             consensus_heartbeat: Duration::from_millis(50),
             election_timeout: Duration::from_millis(200),
             certificate_lifetime: Duration::from_secs(90 * 24 * 3600),

@@ -7,12 +7,15 @@ use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use openraft::storage::{LogFlushed, RaftLogStorage};
-use openraft::{LogState, OptionalSend, RaftLogReader, StorageIOError};
+use openraft::{EntryPayload, LogState, OptionalSend, RaftLogReader, StorageIOError};
 use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::super::types::{Entry, LogId, StorageError, TypeConfig, Vote};
 use super::disk::{Change, Disk, LogContents, key};
+use crate::heartbeat::{Moment, Support};
+use crate::lease::Term;
+use crate::model::NodeId;
 
 #[derive(Default)]
 struct Log {
@@ -27,10 +30,19 @@ struct Log {
 pub struct LogStore {
     log: Arc<Mutex<Log>>,
     disk: Disk,
+    support: Arc<Mutex<Support>>,
+}
+
+/// The number of a vote's term, as leases count.
+fn term(vote: &Vote) -> Term {
+    let leader = vote.leader_id();
+    Term::of_vote(leader.term, NodeId(leader.node_id))
 }
 
 impl LogStore {
     pub(super) fn new(disk: Disk, contents: LogContents) -> Self {
+        let stored = contents.vote.as_ref().map(term).unwrap_or_default();
+        let support = Arc::new(Mutex::new(Support::new(stored, Moment::now())));
         let entries = contents.entries.into_iter().map(|entry| (entry.log_id.index, entry));
         let log = Log {
             entries: entries.collect(),
@@ -38,7 +50,17 @@ impl LogStore {
             committed: contents.committed,
             purged: contents.purged,
         };
-        Self { log: Arc::new(Mutex::new(log)), disk }
+        Self { log: Arc::new(Mutex::new(log)), disk, support }
+    }
+
+    /// Which leader this node stands by: what its heartbeats say, and what its votes change before
+    /// anybody hears of them.
+    pub fn support(&self) -> Arc<Mutex<Support>> {
+        Arc::clone(&self.support)
+    }
+
+    fn members_changed(&self) {
+        self.support.lock().members_changed(Moment::now());
     }
 
     /// Closes the file; another process can open it then. Nothing can be written any more.
@@ -56,6 +78,10 @@ impl LogStore {
 
 fn json<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(io::Error::from)
+}
+
+fn changes_members(entry: &Entry) -> bool {
+    matches!(entry.payload, EntryPayload::Membership(_))
 }
 
 fn log_error(error: &io::Error) -> StorageError {
@@ -89,6 +115,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let bytes = json(vote).map_err(|error| fail(&error))?;
         self.disk.write(vec![Change::Put(key::VOTE, bytes)]).await.map_err(|error| fail(&error))?;
         self.log.lock().vote = Some(*vote);
+        // Before anybody is answered: from here on no leader of an earlier term is acknowledged.
+        self.support.lock().observe(term(vote));
         Ok(())
     }
 
@@ -119,6 +147,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I::IntoIter: OptionalSend,
     {
         let entries: Vec<Entry> = entries.into_iter().collect();
+        if entries.iter().any(changes_members) {
+            self.members_changed();
+        }
         let encoded = entries.iter().map(|entry| Ok((entry.log_id.index, json(entry)?)));
         let encoded = encoded.collect::<io::Result<Vec<_>>>().map_err(|error| log_error(&error))?;
         let by_index = entries.into_iter().map(|entry| (entry.log_id.index, entry));
@@ -129,7 +160,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn truncate(&mut self, from: LogId) -> Result<(), StorageError> {
-        _ = self.log.lock().entries.split_off(&from.index);
+        let dropped = self.log.lock().entries.split_off(&from.index);
+        if dropped.values().any(changes_members) {
+            // The members before count again.
+            self.members_changed();
+        }
         let change = Change::RemoveFrom(from.index);
         self.disk.write(vec![change]).await.map_err(|error| log_error(&error))
     }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::super::types::{Entry, LogId, SnapshotMeta, StorageError, StoredMembership, TypeConfig};
 use super::disk::{Change, Disk, Kept, key};
+use crate::heartbeat::{Moment, Support};
 use crate::model::{Outcome, State};
 
 /// The state as it is known here, with how far it is.
@@ -36,16 +37,17 @@ pub struct StateMachine {
     machine: Arc<Mutex<Machine>>,
     published: watch::Sender<Applied>,
     disk: Disk,
+    support: Arc<Mutex<Support>>,
 }
 
 impl StateMachine {
-    pub(super) fn new(disk: Disk, snapshot: Option<Kept>) -> Self {
+    pub(super) fn new(disk: Disk, snapshot: Option<Kept>, support: Arc<Mutex<Support>>) -> Self {
         let mut machine = Machine::default();
         if let Some(kept) = snapshot {
             machine.restore(kept.meta, kept.bytes, kept.state);
         }
         let published = watch::Sender::new(machine.applied());
-        Self { machine: Arc::new(Mutex::new(machine)), published, disk }
+        Self { machine: Arc::new(Mutex::new(machine)), published, disk, support }
     }
 
     /// The state and its changes.
@@ -153,6 +155,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let state: State = serde_json::from_slice(&snapshot)
             .map_err(|error| StorageIOError::read_snapshot(Some(meta.signature()), &error))?;
         self.keep(meta, &snapshot).await?;
+        // The entries that it stands for may have changed the members.
+        self.support.lock().members_changed(Moment::now());
         let applied = {
             let mut machine = self.machine.lock();
             machine.restore(meta.clone(), *snapshot, state);

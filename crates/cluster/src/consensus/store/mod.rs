@@ -36,6 +36,6 @@ pub fn open(path: &Path, owner: &str) -> Result<Store, StoreError> {
     let (disk, contents) = Disk::open(path, owner)?;
     let health = disk.health();
     let log = LogStore::new(disk.clone(), contents.log);
-    let machine = StateMachine::new(disk, contents.snapshot);
+    let machine = StateMachine::new(disk, contents.snapshot, log.support());
     Ok(Store { log, machine, health })
 }
