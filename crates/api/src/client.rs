@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use crate::{ReloadReport, Status};
+use crate::{ClusterAnswer, ClusterRequest, ReloadReport, Status};
 
 /// A daemon that does not answer for this long is stuck.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -67,20 +67,44 @@ impl Client {
         self.ask(Method::POST, "/v1/reload").await
     }
 
+    /// Asks about the cluster, or has something done there.
+    pub async fn cluster(&self, request: &ClusterRequest) -> Result<ClusterAnswer, ClientError> {
+        let body = serde_json::to_vec(request)?;
+        self.send(Method::POST, "/v1/cluster", body.into()).await
+    }
+
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<T, ClientError> {
-        let exchange = self.exchange(method, path);
+        self.send(method, path, Bytes::new()).await
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, ClientError> {
+        let exchange = self.exchange(method, path, body);
         let body = timeout(PATIENCE, exchange).await.map_err(|_| ClientError::Timeout)??;
         Ok(serde_json::from_slice(&body)?)
     }
 
-    async fn exchange(&self, method: Method, path: &str) -> Result<Bytes, ClientError> {
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Bytes, ClientError> {
         let fail = |source| ClientError::Connect { path: self.socket.clone(), source };
         let stream = UnixStream::connect(&self.socket).await.map_err(fail)?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
-        let request = Request::builder().method(method).uri(path).header("host", "standfast");
-        let request = request.body(Empty::<Bytes>::new())?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "standfast")
+            .header("content-type", "application/json");
+        let request = request.body(Full::new(body))?;
         let response = sender.send_request(request).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();

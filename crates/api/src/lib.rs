@@ -5,9 +5,14 @@
 //! address of their own.
 
 mod client;
+mod cluster;
 mod server;
 mod status;
 
 pub use client::{Client, ClientError};
+pub use cluster::{
+    ClusterAnswer, ClusterControl, ClusterFailure, ClusterReply, ClusterRequest, ClusterStatus,
+    EventStatus, Health, NodeStatus, ServiceStatus, TokenStatus,
+};
 pub use server::{Control, bind_control_socket, serve_control, serve_metrics};
 pub use status::{ClientStatus, ExportStatus, LockStatus, ReloadReport, ServerStatus, Status};

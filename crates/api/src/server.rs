@@ -14,7 +14,7 @@ use axum::{Json, Router};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
-use crate::{ReloadReport, Status};
+use crate::{ClusterAnswer, ClusterControl, ClusterFailure, ClusterRequest, ReloadReport, Status};
 
 /// The content type of the text format of Prometheus.
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -32,12 +32,27 @@ pub trait Control: Send + Sync + 'static {
 
     /// Metrics in the text format of Prometheus.
     fn metrics(&self) -> String;
+
+    /// The cluster that it may belong to.
+    fn cluster(&self) -> Option<Arc<dyn ClusterControl>> {
+        None
+    }
 }
 
 type Shared = State<Arc<dyn Control>>;
 
 async fn metrics(State(control): Shared) -> impl IntoResponse {
     ([(CONTENT_TYPE, METRICS_TYPE)], control.metrics())
+}
+
+async fn cluster(
+    State(control): Shared,
+    Json(request): Json<ClusterRequest>,
+) -> Json<ClusterAnswer> {
+    Json(match control.cluster() {
+        Some(cluster) => cluster.ask(request).await,
+        None => Err(ClusterFailure::NoCluster),
+    })
 }
 
 fn metrics_routes() -> Router<Arc<dyn Control>> {
@@ -51,6 +66,7 @@ fn control_routes() -> Router<Arc<dyn Control>> {
             "/v1/reload",
             post(|State(control): Shared| async move { Json(control.reload().await) }),
         )
+        .route("/v1/cluster", post(cluster))
 }
 
 /// Opens the control socket at `path`, which only the user of this process can use. A socket that

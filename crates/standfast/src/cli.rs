@@ -1,5 +1,7 @@
 //! The command line.
 
+pub(crate) mod cluster;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -35,6 +37,26 @@ pub(crate) enum Command {
     Import(Import),
     /// Look at the log of what clients were promised, also while it is in use
     Journal(Journal),
+    /// Found a cluster; this node is its first
+    Init(cluster::Init),
+    /// Join a cluster, with a token that one of its nodes made
+    Join(cluster::Join),
+    /// Show what would change if a file became the cluster's settings
+    Plan(cluster::Apply),
+    /// Make a file the cluster's settings, the same on every node
+    Apply(cluster::Apply),
+    /// Show the cluster's settings, as a file that gives them
+    Show(cluster::Show),
+    /// Services: floating addresses with what is behind them
+    Service(cluster::Service),
+    /// Nodes of the cluster
+    Node(cluster::Node),
+    /// Tokens that let nodes join
+    Token(cluster::Token),
+    /// Show what happened in the cluster
+    Events(cluster::Events),
+    /// How services changed their nodes
+    Failover(cluster::Failover),
 }
 
 const SERVE_EXAMPLES: &str = "\

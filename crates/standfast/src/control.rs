@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use standfast_api::{
-    ClientStatus, Control, ExportStatus, LockStatus, ReloadReport, ServerStatus, Status,
+    ClientStatus, ClusterControl, Control, ExportStatus, LockStatus, ReloadReport, ServerStatus,
+    Status,
 };
 use standfast_nfs::nlm::HostReport;
 use standfast_nfs::service::Export;
@@ -34,6 +35,10 @@ impl Control for Daemon {
 
     fn metrics(&self) -> String {
         self.encode_metrics()
+    }
+
+    fn cluster(&self) -> Option<Arc<dyn ClusterControl>> {
+        self.cluster_host().map(|host| host as Arc<dyn ClusterControl>)
     }
 }
 

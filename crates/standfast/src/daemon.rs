@@ -23,6 +23,7 @@ use standfast_settings::Settings;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::cluster::{self, ClusterHost};
 use crate::collector::ServerCollector;
 use crate::commands::CONTROL_SOCKET;
 use crate::logging::{self, LogControl};
@@ -64,6 +65,7 @@ pub(crate) struct Daemon {
     log: LogControl,
     metrics: Registry,
     started: Instant,
+    cluster: Option<Arc<ClusterHost>>,
 }
 
 /// Runs the daemon until it is told to stop.
@@ -98,6 +100,9 @@ async fn serve(
     let daemon = Arc::new(build(settings, source, announce, log).await?);
     let stopped = daemon.instance.stopped();
     daemon.clone().start_control(&stopped).await?;
+    if let Some(cluster) = &daemon.cluster {
+        cluster.member().await.into_diagnostic().wrap_err("cannot take part in the cluster")?;
+    }
     let publication = publish::publish(&daemon).await?;
     let publication = publication.map(|known| tokio::spawn(known.run(stopped.clone())));
     if announce == Announce::MountCommand {
@@ -110,6 +115,9 @@ async fn serve(
     tracing::info!("stopping");
     tell_systemd(&[NotifyState::Stopping]);
     daemon.instance.stop(Manner::Drained).await;
+    if let Some(cluster) = &daemon.cluster {
+        cluster.stop().await;
+    }
     if let Some(publication) = publication {
         let _withdrawn = tokio::time::timeout(STOP_PATIENCE, publication).await;
     }
@@ -123,6 +131,9 @@ async fn build(
     log: LogControl,
 ) -> miette::Result<Daemon> {
     let node = Node::start(&settings.limits).into_diagnostic()?;
+    // A try of one directory has nothing to do with a cluster.
+    let cluster = matches!(source, SettingsSource::File(_))
+        .then(|| ClusterHost::new(cluster::files(&settings.server.state_dir)));
     let mut registry = Registry::default();
     node.metrics().register(&mut registry);
     let opening = Opening::storage(&node, Instance::ALONE, settings.clone());
@@ -141,6 +152,7 @@ async fn build(
         log,
         metrics: registry,
         started: Instant::now(),
+        cluster,
         settings: Mutex::new(settings),
     })
 }
@@ -156,6 +168,10 @@ impl Daemon {
 
     pub(crate) fn locks(&self) -> &LockService {
         self.instance.locks()
+    }
+
+    pub(crate) fn cluster_host(&self) -> Option<Arc<ClusterHost>> {
+        self.cluster.clone()
     }
 
     pub(crate) fn started(&self) -> Instant {

@@ -1,6 +1,7 @@
 //! Standfast: shared storage that stays up.
 
 mod cli;
+mod cluster;
 mod collector;
 mod commands;
 mod control;

@@ -1,16 +1,25 @@
 //! Findings about settings, for a person.
 
+use std::path::Path;
+
 use miette::{
     GraphicalReportHandler, LabeledSpan, MietteDiagnostic, NamedSource, Report, Severity,
 };
-use standfast_settings::{self as settings, Loaded};
+use standfast_settings::{self as settings, Loaded, LoadedCluster, Source};
 
 /// All findings with the lines that they are about, for standard error.
 pub(super) fn render(loaded: &Loaded) -> String {
+    render_all(&loaded.diagnostics, |file| loaded.source(file))
+}
+
+fn render_all<'a>(
+    diagnostics: &[settings::Diagnostic],
+    source: impl Fn(&Path) -> Option<&'a Source>,
+) -> String {
     let handler = GraphicalReportHandler::new();
     let mut text = String::new();
-    for finding in &loaded.diagnostics {
-        let report = report(loaded, finding);
+    for finding in diagnostics {
+        let report = report(&source, finding);
         if handler.render_report(&mut text, report.as_ref()).is_err() {
             text += &finding.to_string();
         }
@@ -19,7 +28,10 @@ pub(super) fn render(loaded: &Loaded) -> String {
     text
 }
 
-fn report(loaded: &Loaded, finding: &settings::Diagnostic) -> Report {
+fn report<'a>(
+    source: &impl Fn(&Path) -> Option<&'a Source>,
+    finding: &settings::Diagnostic,
+) -> Report {
     let severity = match finding.severity {
         settings::Severity::Error => Severity::Error,
         settings::Severity::Warning => Severity::Warning,
@@ -34,7 +46,7 @@ fn report(loaded: &Loaded, finding: &settings::Diagnostic) -> Report {
     if let Some(help) = &finding.help {
         diagnostic = diagnostic.with_help(help.clone());
     }
-    let Some((place, source)) = place.and_then(|at| Some((at, loaded.source(&at.file)?))) else {
+    let Some((place, source)) = place.and_then(|at| Some((at, source(&at.file)?))) else {
         return Report::new(diagnostic);
     };
     let name = place.file.display().to_string();
@@ -48,5 +60,13 @@ pub(super) fn print(loaded: &Loaded) {
     #[expect(clippy::print_stderr, reason = "findings go to a person")]
     {
         eprint!("{}", render(loaded));
+    }
+}
+
+/// As [`print`], for the settings of a cluster.
+pub(super) fn print_cluster(loaded: &LoadedCluster) {
+    #[expect(clippy::print_stderr, reason = "findings go to a person")]
+    {
+        eprint!("{}", render_all(&loaded.diagnostics, |_| loaded.source.as_ref()));
     }
 }

@@ -1,6 +1,7 @@
 //! The subcommands.
 
 mod check;
+mod cluster;
 mod findings;
 mod import;
 mod journal;
@@ -29,6 +30,16 @@ pub(crate) fn run(command: Command) -> miette::Result<ExitCode> {
         Command::Vrrp(args) => vrrp::run(&args.command),
         Command::Import(args) => import::run(&args.of),
         Command::Journal(args) => journal::run(&args.command),
+        Command::Init(args) => cluster::init(&args),
+        Command::Join(args) => cluster::join(&args),
+        Command::Plan(args) => cluster::plan(&args),
+        Command::Apply(args) => cluster::apply(&args),
+        Command::Show(args) => cluster::show(&args),
+        Command::Service(args) => cluster::service(&args),
+        Command::Node(args) => cluster::node(&args),
+        Command::Token(args) => cluster::token(&args),
+        Command::Events(args) => cluster::events(&args),
+        Command::Failover(args) => cluster::failover(&args),
     }
 }
 

@@ -5,22 +5,57 @@ use std::time::Duration;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, Table};
-use miette::IntoDiagnostic;
-use standfast_api::{ClientStatus, ExportStatus, LockStatus, ServerStatus, Status as Report};
+use miette::{IntoDiagnostic, miette};
+use standfast_api::{
+    ClientStatus, ClusterFailure, ClusterReply, ClusterRequest, ClusterStatus, ExportStatus,
+    LockStatus, ServerStatus, Status as Report,
+};
 use standfast_settings::format_duration;
 
+use super::cluster::{render_nodes, render_services};
 use super::{ask, client, print, print_json};
 use crate::cli::Status;
 
 pub(super) fn run(args: &Status) -> miette::Result<ExitCode> {
     let client = client(&args.socket);
     let report = ask(async { client.status().await })?.into_diagnostic()?;
+    // A node outside of any cluster has no such section.
+    let cluster = match ask(async { client.cluster(&ClusterRequest::Status).await })? {
+        Ok(Ok(ClusterReply::Status(status))) => Some(*status),
+        Ok(Err(ClusterFailure::NoCluster)) => None,
+        Ok(Err(failure)) => return Err(miette!("{failure}")),
+        Ok(Ok(_)) => None,
+        Err(error) => return Err(error).into_diagnostic(),
+    };
     if args.json {
-        print_json(&report)?;
+        print_json(&Whole { report, cluster })?;
     } else {
-        print(&render(&report))?;
+        let cluster = cluster.as_ref().map(of_cluster).unwrap_or_default();
+        print(&(cluster + &render(&report)))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The report of a node, with what it says of its cluster.
+#[derive(serde::Serialize)]
+struct Whole {
+    #[serde(flatten)]
+    report: Report,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<ClusterStatus>,
+}
+
+fn of_cluster(status: &ClusterStatus) -> String {
+    let mut text = format!("{}\n", status.health);
+    status.reasons.iter().for_each(|reason| text += &format!("  {reason}\n"));
+    let age = status.data_age_ms.map_or_else(|| "unknown".into(), |ms| format!("{ms} ms"));
+    let leader = status.leader.as_deref().unwrap_or("nobody");
+    text += &format!(
+        "cluster {}, led by {leader} (term {}); settings version {}; as {} knows it, {age} old\n",
+        status.cluster, status.term, status.settings_version, status.node
+    );
+    text += &format!("\nNODES\n{}", render_nodes(&status.nodes, status.leader.as_deref()));
+    text + &format!("\nSERVICES\n{}\n", render_services(&status.services))
 }
 
 fn render(report: &Report) -> String {

@@ -1,0 +1,15 @@
+//! The member that this daemon runs, and what it answers about the cluster.
+
+mod host;
+mod status;
+
+pub(crate) use host::ClusterHost;
+
+use std::path::Path;
+
+use standfast_cluster::pki::IdentityFiles;
+
+/// Where a node keeps what makes it a member.
+pub(crate) fn files(state_dir: &Path) -> IdentityFiles {
+    IdentityFiles::new(state_dir.join("cluster"))
+}
