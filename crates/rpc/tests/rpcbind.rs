@@ -13,7 +13,7 @@ use standfast_rpc::rpcbind::protocol::{
     RPCBIND_VERSION_3, RPCBIND_VERSION_4, Rpcb, RpcbEntry, RpcbindProcedure, Text,
 };
 use standfast_rpc::rpcbind::{LookupError, Registration, Rpcbind, port_at};
-use standfast_rpc::server::{Activity, Reactors, ServerLimits, listen_tcp, listen_udp};
+use standfast_rpc::server::{Activity, Binding, Reactors, ServerLimits, listen_tcp, listen_udp};
 use standfast_rpc::xdr::{Chain, Decode, Decoder, Encode, to_bytes};
 use standfast_rpc::{Call, Peer, Program, Reply, Server, Transport};
 use tokio::sync::watch;
@@ -46,8 +46,8 @@ impl Fixture {
             Reactors::default(),
         );
         let (shutdown, stop) = watch::channel(false);
-        let listener = listen_tcp(any).expect("a listener");
-        let socket = listen_udp(any).expect("a socket");
+        let listener = listen_tcp(any, Binding::Present).expect("a listener");
+        let socket = listen_udp(any, Binding::Present).expect("a socket");
         let tcp = listener.local_addr().expect("an address");
         let udp = socket.local_addr().expect("an address");
         tokio::spawn(Arc::clone(&server).serve_tcp(listener, stop.clone()));

@@ -20,6 +20,7 @@ use standfast_nfs::v4::intents::settle;
 use standfast_nfs::v4::keeper::Keeper;
 use standfast_nfs::v4::kept_files::keep_files;
 use standfast_rpc::gate::ReplyGate;
+use standfast_rpc::server::Binding;
 use standfast_rpc::{Program, Server};
 use standfast_settings::Settings;
 use standfast_vfs::IdentityScope;
@@ -372,12 +373,21 @@ impl Taken {
         &self.problems
     }
 
-    /// Binds the addresses and serves. Must be called in a runtime.
+    /// Binds the floating addresses, which need not be there yet, and serves. Must be called in a
+    /// runtime.
     ///
     /// # Errors
     /// [`StartError::Listen`] and [`StartError::NoAddress`].
-    pub fn listen(mut self, addresses: &[IpAddr]) -> Result<Arc<Instance>, StartError> {
-        let bind = || Listening::bind(addresses, &self.settings.server);
+    pub fn listen(self, addresses: &[IpAddr]) -> Result<Arc<Instance>, StartError> {
+        self.listen_as(addresses, Binding::Ahead)
+    }
+
+    fn listen_as(
+        mut self,
+        addresses: &[IpAddr],
+        binding: Binding,
+    ) -> Result<Arc<Instance>, StartError> {
+        let bind = || Listening::bind(addresses, &self.settings.server, binding);
         let listening = self.timings.time(Step::Listen, bind)?;
         let (stop, stopped) = watch::channel(false);
         let (failed, _) = watch::channel(None);
@@ -445,7 +455,7 @@ impl Instance {
     /// See [`StartError`].
     pub fn start_alone(opening: Opening) -> Result<Arc<Self>, StartError> {
         let addresses = opening.settings.server.listen.clone();
-        opening.take_over(Epoch::Next, Arc::default())?.listen(&addresses)
+        opening.take_over(Epoch::Next, Arc::default())?.listen_as(&addresses, Binding::Present)
     }
 
     /// The name of the service of a node by itself.

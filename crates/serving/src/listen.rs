@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use standfast_rpc::Server;
-use standfast_rpc::server::{listen_tcp, listen_udp};
+use standfast_rpc::server::{Binding, listen_tcp, listen_udp};
 use standfast_settings::Server as ServerSettings;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
@@ -14,6 +14,7 @@ use crate::StartError;
 
 /// Sockets that are bound. Must be made and served in a runtime.
 pub struct Listening {
+    binding: Binding,
     streams: Vec<TcpListener>,
     datagrams: Vec<UdpSocket>,
     /// Where NFS is, and so everything that has no port of its own.
@@ -22,13 +23,15 @@ pub struct Listening {
 
 impl Listening {
     /// Binds all sockets. A family that the machine does not have is left out, as long as one is
-    /// left. An address that is not there yet can be bound where the system allows it
-    /// (`net.ipv4.ip_nonlocal_bind`).
+    /// left. With [`Binding::Ahead`], addresses need not be there yet: clients that come once they
+    /// are find who listens. Sockets of other addresses on the same port are not disturbed; those
+    /// of *all* addresses (`0.0.0.0`, `::`) are in each other's and everybody's way.
     pub(crate) fn bind(
         addresses: &[IpAddr],
         settings: &ServerSettings,
+        binding: Binding,
     ) -> Result<Self, StartError> {
-        let mut listening = Self { streams: vec![], datagrams: vec![], main: vec![] };
+        let mut listening = Self { binding, streams: vec![], datagrams: vec![], main: vec![] };
         let mut port = settings.port;
         let extra = [settings.mount_port, settings.nlm_port, settings.nsm_port];
         for ip in addresses {
@@ -54,14 +57,14 @@ impl Listening {
     ) -> Result<Option<SocketAddr>, StartError> {
         let address = SocketAddr::new(ip, port);
         let failed = |address| move |error| StartError::Listen { address, error };
-        let stream = match listen_tcp(address) {
+        let stream = match listen_tcp(address, self.binding) {
             Err(error) if ip.is_unspecified() && no_such_family(&error) => return Ok(None),
             stream => stream.map_err(failed(address))?,
         };
         let bound = stream.local_addr().map_err(failed(address))?;
         self.streams.push(stream);
         if udp {
-            self.datagrams.push(listen_udp(bound).map_err(failed(bound))?);
+            self.datagrams.push(listen_udp(bound, self.binding).map_err(failed(bound))?);
         }
         Ok(Some(bound))
     }

@@ -24,7 +24,7 @@ use standfast_nfs::v4::keeper::{Covers, Keeper, Log as _, MemoryLog, RecordKind,
 use standfast_nfs::v4::state::{Settings as StateSettings, State};
 use standfast_rpc::auth::OpaqueAuth;
 use standfast_rpc::client::{CallError, Target};
-use standfast_rpc::server::{Reactors, ServerLimits, listen_tcp};
+use standfast_rpc::server::{Binding, Reactors, ServerLimits, listen_tcp};
 use standfast_rpc::xdr::{Decode, Encode, Opaque, to_bytes};
 use standfast_rpc::{Call, Server, Transport};
 use standfast_vfs::Handle;
@@ -207,7 +207,7 @@ impl World {
             Reactors::default(),
         );
         // Any address of the loopback network is ours: each is another client.
-        let listener = listen_tcp((Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
+        let listener = listen_tcp((Ipv4Addr::UNSPECIFIED, 0).into(), Binding::Present).unwrap();
         let port = listener.local_addr().unwrap().port();
         let (shutdown, stop) = watch::channel(false);
         tokio::spawn(server.serve_tcp(listener, stop));

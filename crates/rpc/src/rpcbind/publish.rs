@@ -14,7 +14,7 @@ use super::protocol::{PORT, PORTMAP_VERSION, PROGRAM, RPCBIND_VERSION_4};
 use super::{Registration, Rpcbind, RunningRpcbind};
 use crate::client::CallError;
 use crate::program::Transport;
-use crate::server::{Reactors, Server, ServerLimits, listen_tcp, listen_udp};
+use crate::server::{Binding, Reactors, Server, ServerLimits, listen_tcp, listen_udp};
 
 /// How often we look whether a running rpcbind still knows us: it forgets when it restarts.
 const CHECK_INTERVAL: Duration = Duration::from_secs(30);
@@ -107,13 +107,16 @@ impl Serving {
         for ip in [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)] {
             let address = SocketAddr::new(ip, PORT);
             let failed = |transport, source| PublishError::Listen { address, transport, source };
-            match listen_tcp(address) {
+            match listen_tcp(address, Binding::Present) {
                 Err(error) if is_missing_family(&error) => continue,
                 listener => {
                     streams.push(listener.map_err(|error| failed(Transport::Tcp, error))?);
                 }
             }
-            datagrams.push(listen_udp(address).map_err(|error| failed(Transport::Udp, error))?);
+            datagrams.push(
+                listen_udp(address, Binding::Present)
+                    .map_err(|error| failed(Transport::Udp, error))?,
+            );
             for transport in [Transport::Tcp, Transport::Udp] {
                 all.extend((PORTMAP_VERSION..=RPCBIND_VERSION_4).map(|version| Registration {
                     program: PROGRAM,

@@ -19,7 +19,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::{Semaphore, watch};
 
 use super::dispatch::Outgoing;
-use super::listener::{bound_socket, canonical};
+use super::listener::{Binding, bound_socket, canonical};
 use super::{Activity, Server};
 use crate::program::{Peer, Transport};
 use crate::record::MARK_SIZE;
@@ -32,8 +32,8 @@ const SOCKET_BUFFER: usize = 4 << 20;
 
 /// Opens a UDP socket on `address` that tells which of the machine's addresses each datagram was
 /// sent to: the reply must come from that one, or the client will not know it.
-pub fn listen_udp(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = bound_socket(address, Transport::Udp)?;
+pub fn listen_udp(address: SocketAddr, binding: Binding) -> io::Result<UdpSocket> {
+    let socket = bound_socket(address, Transport::Udp, binding)?;
     SockRef::from(&socket).set_recv_buffer_size(SOCKET_BUFFER)?;
     SockRef::from(&socket).set_send_buffer_size(SOCKET_BUFFER)?;
     match address {

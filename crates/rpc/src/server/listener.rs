@@ -22,9 +22,23 @@ const BACKLOG: i32 = 1024;
 /// How long accepting pauses when the process has no file descriptors left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
+/// Whether an address has to be there when it is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// It is an address of this machine: another one is an error.
+    Present,
+    /// It may come later (`IP_FREEBIND`, `ip(7)`), as a floating address does: whoever listens
+    /// before it is raised refuses no client.
+    Ahead,
+}
+
 /// A socket that is bound and may be shared with a later start of the server; an IPv6 socket
 /// takes IPv6 only, so that each family has its own.
-pub(super) fn bound_socket(address: SocketAddr, transport: Transport) -> io::Result<Socket> {
+pub(super) fn bound_socket(
+    address: SocketAddr,
+    transport: Transport,
+    binding: Binding,
+) -> io::Result<Socket> {
     let (kind, protocol) = match transport {
         Transport::Tcp => (Type::STREAM, Protocol::TCP),
         Transport::Udp => (Type::DGRAM, Protocol::UDP),
@@ -32,6 +46,11 @@ pub(super) fn bound_socket(address: SocketAddr, transport: Transport) -> io::Res
     let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
+    }
+    match (binding, address) {
+        (Binding::Present, _) => {}
+        (Binding::Ahead, SocketAddr::V4(_)) => socket.set_freebind_v4(true)?,
+        (Binding::Ahead, SocketAddr::V6(_)) => socket.set_freebind_v6(true)?,
     }
     if transport == Transport::Tcp {
         socket.set_reuse_address(true)?;
@@ -42,8 +61,8 @@ pub(super) fn bound_socket(address: SocketAddr, transport: Transport) -> io::Res
 }
 
 /// Listens for TCP connections on `address`.
-pub fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = bound_socket(address, Transport::Tcp)?;
+pub fn listen_tcp(address: SocketAddr, binding: Binding) -> io::Result<TcpListener> {
+    let socket = bound_socket(address, Transport::Tcp, binding)?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
 }

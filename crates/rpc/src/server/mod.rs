@@ -19,7 +19,7 @@ use arc_swap::ArcSwap;
 pub use activity::{Activity, ActivityReport, Registry};
 pub use datagram::listen_udp;
 pub use limits::{BatchScope, Counters, ServerLimits};
-pub use listener::listen_tcp;
+pub use listener::{Binding, listen_tcp};
 pub use reactors::Reactors;
 
 use crate::budget::Budget;

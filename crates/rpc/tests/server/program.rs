@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use standfast_rpc::message::ReplyStatus;
 use standfast_rpc::reply_cache::CacheLimits;
-use standfast_rpc::server::{Reactors, ServerLimits, listen_tcp, listen_udp};
+use standfast_rpc::server::{Binding, Reactors, ServerLimits, listen_tcp, listen_udp};
 use standfast_rpc::xdr::Opaque;
 use standfast_rpc::{Call, CallChannel, CallFuture, Program, Reply, Server};
 use tokio::sync::{Semaphore, watch};
@@ -157,7 +157,8 @@ impl Fixture {
         let programs: Vec<Arc<dyn Program>> = vec![Arc::clone(&program) as _];
         let server = Server::new(programs, limits, Arc::new(|| Box::new(())), Reactors::default());
         let (shutdown, stop) = watch::channel(false);
-        let listener = listen_tcp(([127, 0, 0, 1], 0).into()).expect("a listener");
+        let listener =
+            listen_tcp(([127, 0, 0, 1], 0).into(), Binding::Present).expect("a listener");
         let tcp = listener.local_addr().expect("an address");
         let accepting = tokio::spawn(Arc::clone(&server).serve_tcp(listener, stop));
         Self { program, server, tcp, shutdown, accepting }
@@ -165,7 +166,7 @@ impl Fixture {
 
     /// Serves UDP on all addresses of a family; gives the port.
     pub(crate) fn serve_udp(&self, any: SocketAddr) -> u16 {
-        let socket = listen_udp(any).expect("a socket");
+        let socket = listen_udp(any, Binding::Present).expect("a socket");
         let port = socket.local_addr().expect("an address").port();
         let stop = self.shutdown.subscribe();
         tokio::spawn(Arc::clone(&self.server).serve_udp(socket, stop));
