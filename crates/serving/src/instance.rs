@@ -1,12 +1,11 @@
 //! A service that runs here, from the opening of its storage to its end.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use standfast_journal::{Journal, Storage as _, latest_epoch};
 use standfast_nfs::callers::Callers;
 use standfast_nfs::handles::HandleCodec;
 use standfast_nfs::mount::Mount;
@@ -26,11 +25,12 @@ use standfast_settings::Settings;
 use standfast_vfs::IdentityScope;
 use tokio::sync::watch;
 
-use crate::limits::{journal_options, lock_limits, payload_limits, server_limits, state_settings};
+use crate::journal::{Epoch, KeptNote, OpenJournal, open_journal, tell_of_start};
+use crate::limits::{lock_limits, payload_limits, server_limits, state_settings};
 use crate::listen::Listening;
 use crate::log::JournalLog;
 use crate::node::Node;
-use crate::place::{self, Chosen, Note, Place, PlaceError};
+use crate::place::{self, Place, PlaceError};
 use crate::replay::{Restored, parts};
 use crate::replies::{self, JournaledReplies, RestoredReply};
 use crate::storage::Storages;
@@ -45,16 +45,6 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a client's lock service may take to answer a call of ours.
 const CALLBACK_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Which epoch a start has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Epoch {
-    /// The one after the last that the journal or this node knows of: for a node by itself. Other
-    /// processes of this machine are kept off the journal.
-    Next,
-    /// That of the lease.
-    Lease(u64),
-}
 
 /// How a service stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +61,7 @@ pub struct Opening {
     node: Arc<Node>,
     name: String,
     settings: Settings,
+    expects_journal: bool,
     storages: Storages,
     problems: Vec<String>,
     timings: Timings,
@@ -83,7 +74,23 @@ impl Opening {
         let mut timings = Timings::default();
         let mut storages = Storages::new(&settings.limits, Arc::clone(&node.pool));
         let problems = timings.time(Step::Storage, || storages.open_ahead(&settings.exports));
-        Self { node: Arc::clone(node), name: name.into(), settings, storages, problems, timings }
+        let (node, name, expects_journal) = (Arc::clone(node), name.into(), false);
+        Self { node, name, settings, expects_journal, storages, problems, timings }
+    }
+
+    /// Says whether the service has been served before, here or elsewhere: then a journal that is
+    /// not there is *lost*, and the start has a grace period. For [`Epoch::Lease`], where no node
+    /// can know by itself.
+    #[must_use]
+    pub fn expects_journal(mut self, expected: bool) -> Self {
+        self.expects_journal = expected;
+        self
+    }
+
+    /// Reads what [`Opening::take_over`] will read, so that it finds it in memory. Changes
+    /// nothing, and may be done again and again while another node holds the service. Blocks.
+    pub fn warm(&self) {
+        place::warm(self.settings.journal.directory.as_deref(), &self.storages.candidates());
     }
 
     /// Why some exports are not served.
@@ -101,7 +108,8 @@ impl Opening {
         let state_dir = self.settings.server.state_dir.join("services").join(&self.name);
         make_private(&state_dir)?;
         let opened = self.timings.time(Step::Journal, || {
-            open_journal(&self.settings, &self.storages, &state_dir, epoch)
+            let known = (state_dir.as_path(), self.expects_journal);
+            open_journal(&self.settings, &self.storages, known, epoch)
         })?;
         let OpenJournal { place, opened, is_lost, note } = opened;
         let earlier = (self.name == DEFAULT).then(|| self.settings.server.state_dir.clone());
@@ -164,7 +172,7 @@ impl Opening {
         service.set_exports(opened.exports);
         finish_last_run(&service, &keeper)?;
         let base = Base { keeper: Arc::clone(&keeper), restored: locks, handles };
-        let locks = start_locks(settings, &service, &gate, base)?;
+        let locks = start_locks(settings, &self.name, &service, &gate, base)?;
         let programs = programs(&service, &keeper, &locks);
         let callbacks = SenderSettings {
             machine: CallbackSettings {
@@ -221,104 +229,6 @@ fn finish_last_run(service: &Arc<Service>, keeper: &Arc<Keeper>) -> Result<(), S
 /// The service of a node by itself.
 pub(crate) const DEFAULT: &str = "default";
 
-struct OpenJournal {
-    place: Place,
-    opened: standfast_journal::Opened,
-    is_lost: bool,
-    note: KeptNote,
-}
-
-/// The note of a service, and the directory that it is kept in.
-struct KeptNote {
-    note: Note,
-    directory: PathBuf,
-}
-
-impl KeptNote {
-    /// The grace period that followed a loss is over.
-    fn recovered(&mut self) {
-        self.note.recovering = false;
-        if let Err(error) = self.note.write(&self.directory) {
-            tracing::warn!(%error, "the next start will have a grace period for nothing");
-        }
-    }
-}
-
-/// Opens the journal, or a new one in place of what is lost.
-fn open_journal(
-    settings: &Settings,
-    storages: &Storages,
-    state_dir: &std::path::Path,
-    epoch: Epoch,
-) -> Result<OpenJournal, StartError> {
-    let note = Note::read(state_dir)?;
-    let set = settings.journal.directory.as_deref();
-    let Chosen { place, mut is_lost } =
-        place::choose(set, note.as_ref(), &storages.candidates(), state_dir)?;
-    if epoch == Epoch::Next {
-        place.lock()?;
-    }
-    let shown = place.shown.display().to_string();
-    let fail = |error| StartError::Journal { place: shown.clone(), error };
-    let known = note.as_ref().map_or(0, |note| note.epoch);
-    is_lost |= note.is_some_and(|note| note.recovering);
-    let open = |recovering: bool| {
-        let storage = Arc::new(place.storage()?);
-        let epoch = match epoch {
-            Epoch::Lease(epoch) => epoch,
-            Epoch::Next => {
-                let latest = latest_epoch(storage.as_ref());
-                latest.map_err(|error| fail(error.into()))?.unwrap_or(0).max(known) + 1
-            }
-        };
-        // Noted first: should this start fail, its epoch is not used again.
-        let note = Note { directory: place.shown.clone(), epoch, recovering };
-        note.write(state_dir)?;
-        storage.sync().map_err(|error| PlaceError::Io {
-            action: "flush",
-            path: place.shown.clone(),
-            error,
-        })?;
-        let opened = Journal::open(storage, epoch, journal_options(settings));
-        Ok::<_, StartError>((opened, note))
-    };
-    let (opened, note) = match open(is_lost)? {
-        (Err(error), _) if error.is_loss() => {
-            let aside = place.put_aside()?;
-            tracing::error!(journal = %shown, kept = %aside.display(), %error,
-                "THE JOURNAL IS DAMAGED: what clients were promised is not known any more. It is \
-                 kept aside, and this start is one with a grace period, in which clients reclaim");
-            is_lost = true;
-            open(true)?
-        }
-        opened => opened,
-    };
-    let note = KeptNote { note, directory: state_dir.to_owned() };
-    Ok(OpenJournal { opened: opened.map_err(fail)?, place, is_lost, note })
-}
-
-fn tell_of_start(
-    place: &Place,
-    epoch: u64,
-    report: &standfast_journal::Report,
-    restored: &Restored,
-    is_lost: bool,
-) {
-    let journal = place.shown.display();
-    if is_lost {
-        tracing::error!(%journal, epoch,
-            "THE JOURNAL IS LOST: this node knows of one that is not there any more. Clients have a \
-             grace period to reclaim what they had");
-        return;
-    }
-    if let Some(torn) = &report.torn_tail {
-        tracing::info!(file = %torn.file, offset = torn.offset,
-            "a write that was under way at the end was cut off");
-    }
-    tracing::info!(%journal, epoch, records = restored.records, bytes = report.log_bytes,
-        snapshot_bytes = report.snapshot_bytes, "the journal is open");
-}
-
 /// Tells each storage whether it lies in the same ordered log of one filesystem as the journal:
 /// then one flush makes a change there and its record stable.
 fn note_shared_log(
@@ -334,17 +244,23 @@ fn note_shared_log(
 }
 
 /// The lock manager and the status monitor. Clients know us by the name of this machine, if not
-/// by the address that they mounted from.
+/// by the address that they mounted from; a service that moves has no machine, but addresses.
 fn start_locks(
     settings: &Settings,
+    name: &str,
     service: &Arc<Service>,
     gate: &Arc<ReplyGate>,
     base: Base,
 ) -> Result<Arc<LockService>, StartError> {
-    let mut locks = LockSettings::new(settings.server.state_dir.join("nsm"));
+    let mut directory = settings.server.state_dir.clone();
+    if name != DEFAULT {
+        directory.extend(["services", name]);
+    }
+    let mut locks = LockSettings::new(directory.join("nsm"));
     locks.grace.length = settings.nlm.grace_period;
     locks.notify.retry.give_up_after = settings.nsm.notify_for;
-    locks.notify.names = settings.nsm.name.clone().into_iter().chain([hostname()]).collect();
+    let machine = (name == DEFAULT).then(hostname);
+    locks.notify.names = settings.nsm.name.clone().into_iter().chain(machine).collect();
     let files = Arc::new(ExportedFiles::new(Arc::clone(service)));
     let is_root = rustix::process::geteuid().is_root();
     let caller = NetworkCaller::new(CALLBACK_TIMEOUT, is_root).behind(Arc::clone(gate));
@@ -598,7 +514,7 @@ fn hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-fn make_private(path: &std::path::Path) -> Result<(), PlaceError> {
+fn make_private(path: &Path) -> Result<(), PlaceError> {
     use std::os::unix::fs::DirBuilderExt;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|error| PlaceError::Io { action: "make", path: path.into(), error })

@@ -15,6 +15,7 @@
 mod error;
 mod identity;
 mod instance;
+mod journal;
 mod limits;
 mod listen;
 mod log;
@@ -28,7 +29,8 @@ mod storage;
 mod timings;
 
 pub use error::StartError;
-pub use instance::{Epoch, Instance, Manner, Opening, Taken};
+pub use instance::{Instance, Manner, Opening, Taken};
+pub use journal::Epoch;
 pub use limits::server_limits;
 pub use listen::Listening;
 pub use log::JournalLog;

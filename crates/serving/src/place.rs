@@ -14,11 +14,14 @@ use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, openat};
 use serde::{Deserialize, Serialize};
-use standfast_journal::DirectoryStorage;
+use standfast_journal::{Access, DirectoryStorage, Storage as _};
 use standfast_vfs::PosixFileSystem;
 
 /// The name of the journal's directory.
 pub const JOURNAL: &str = "journal";
+
+/// The name of the directory of an export that no client reaches.
+const HIDDEN: &str = ".standfast";
 
 /// The name of the note about it.
 const NOTE: &str = "journal.json";
@@ -138,7 +141,7 @@ impl Place {
 
     /// The directory of an export that no client reaches.
     fn of_export(export: &Candidate) -> Result<Self, PlaceError> {
-        let shown = export.path.join(".standfast");
+        let shown = export.path.join(HIDDEN);
         let opened = export.file_system.hidden_directory().map_err(|error| match error {
             standfast_vfs::Error::Os(errno) => io::Error::from(errno),
             other => io::Error::other(other),
@@ -166,6 +169,18 @@ impl Place {
         let path = self.shown.join(JOURNAL);
         let opened = DirectoryStorage::open_at(&self.directory, JOURNAL.as_ref());
         opened.map_err(PlaceError::on("open", &path))
+    }
+
+    /// Reads what a takeover reads.
+    fn warm(&self) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let storage =
+            DirectoryStorage::new(openat(&self.directory, JOURNAL, flags, Mode::empty())?)?;
+        for name in storage.list()? {
+            // A file that has gone meanwhile was none that is needed.
+            let _read = storage.open(&name, Access::Read).and_then(|file| file.read());
+        }
+        Ok(())
     }
 
     /// Keeps other processes of this machine from using it, until it is dropped.
@@ -210,6 +225,16 @@ pub(crate) struct Chosen {
     pub(crate) place: Place,
     /// The note speaks of a journal that is not there.
     pub(crate) is_lost: bool,
+}
+
+/// Reads the journal into memory where it is, if it is anywhere. Makes and changes nothing.
+pub(crate) fn warm(set: Option<&Path>, exports: &[Candidate]) {
+    let hidden = exports.iter().map(|export| export.path.join(HIDDEN));
+    let places = set.map(PathBuf::from).into_iter().chain(hidden.filter(|_| set.is_none()));
+    for path in places {
+        let warmed = Place::existing(&path).map(|place| place.warm());
+        tracing::debug!(path = %path.display(), ?warmed, "read ahead");
+    }
 }
 
 /// Finds the journal, or a place for one: where the settings say; else where it was; else where

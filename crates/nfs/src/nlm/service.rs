@@ -31,7 +31,7 @@ use crate::holder::ServiceHolder;
 use crate::locks::{Change, Conflict, FileKey, Mode, Range, Request, Share};
 use crate::nsm::caller::{Answer, Caller, OutcallError};
 use crate::nsm::record::{ClientHost, Record};
-use crate::nsm::{Notifier, NsmProgram, RebootListener, StatusMonitor, StoreError, client_of};
+use crate::nsm::{Notifier, NsmProgram, RebootListener, Run, StatusMonitor, StoreError, client_of};
 use crate::v4::keeper::{Keeper, LockListener, Pending};
 
 /// How often hosts without locks are looked for.
@@ -88,7 +88,9 @@ impl LockService {
         base: Base,
     ) -> Result<Arc<Self>, StoreError> {
         let Base { keeper, restored, handles } = base;
-        let (monitor, on_record) = StatusMonitor::open(&settings.directory, settings.hosts)?;
+        let run = if restored.is_some() { Run::Continued } else { Run::New };
+        let opened = StatusMonitor::open(&settings.directory, settings.hosts, run);
+        let (monitor, on_record) = opened?;
         let notifier =
             Notifier::new(Arc::clone(&monitor), Arc::clone(&caller), settings.notify.clone());
         let now = Instant::now();

@@ -16,7 +16,7 @@ pub mod protocol;
 pub mod record;
 mod store;
 
-pub use monitor::{MonitorError, StatusMonitor, client_of};
+pub use monitor::{MonitorError, Run, StatusMonitor, client_of};
 pub use names::same_host;
 pub use notify::{Notifier, NotifySettings};
 pub use program::{NsmProgram, RebootListener};

@@ -55,28 +55,44 @@ pub struct StatusMonitor {
     writing: tokio::sync::Mutex<()>,
 }
 
+/// What a start is for clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// A restart: they lost their locks.
+    New,
+    /// They have what they had, and nobody is told.
+    Continued,
+}
+
 impl StatusMonitor {
-    /// Opens the records in `directory` and begins a new run: the state number is the next odd
-    /// one, durably. With it, everybody who must be told of the new run.
+    /// Opens the records in `directory` and begins a run. That of a new one has the next odd state
+    /// number, durably. With it, everybody who must be told of a new run.
     ///
     /// # Errors
     /// When the records cannot be read or the state number not be written.
-    pub fn open(directory: &Path, limit: usize) -> Result<(Arc<Self>, Vec<Record>), StoreError> {
+    pub fn open(
+        directory: &Path,
+        limit: usize,
+        run: Run,
+    ) -> Result<(Arc<Self>, Vec<Record>), StoreError> {
         let (store, loaded) = Store::open(directory)?;
         let boot = std::fs::read(BOOT_ID).map(|id| Bytes::from(id.trim_ascii().to_vec()));
-        Self::begin(store, loaded, limit, boot.unwrap_or_default())
+        Self::begin(store, loaded, (limit, run), boot.unwrap_or_default())
     }
 
     fn begin(
         store: Store,
         loaded: Loaded,
-        limit: usize,
+        (limit, run): (usize, Run),
         boot: Bytes,
     ) -> Result<(Arc<Self>, Vec<Record>), StoreError> {
         let (last_state, last_boot) = loaded.state.unwrap_or_default();
-        let state = next_state(last_state);
-        store.set_state(state, &boot)?;
         let same_boot = !boot.is_empty() && last_boot == boot;
+        let goes_on = run == Run::Continued && same_boot && last_state % 2 == 1;
+        let state = if goes_on { last_state } else { next_state(last_state) };
+        if !goes_on {
+            store.set_state(state, &boot)?;
+        }
         let mut book = Book::default();
         let mut to_tell = Vec::new();
         for (number, record) in loaded.hosts {
@@ -232,7 +248,21 @@ mod tests {
 
     fn start(path: &Path, boot: &'static str) -> (Arc<StatusMonitor>, Vec<Record>) {
         let (store, loaded) = Store::open(path).unwrap();
-        StatusMonitor::begin(store, loaded, 3, Bytes::from(boot)).unwrap()
+        StatusMonitor::begin(store, loaded, (3, Run::New), Bytes::from(boot)).unwrap()
+    }
+
+    #[test]
+    fn who_goes_on_keeps_the_number() {
+        let directory = tempfile::tempdir().unwrap();
+        let go_on = |boot: &'static str| {
+            let (store, loaded) = Store::open(directory.path()).unwrap();
+            let begun = StatusMonitor::begin(store, loaded, (3, Run::Continued), boot.into());
+            begun.unwrap().0.state()
+        };
+        assert_eq!([go_on("boot"), go_on("boot")], [1, 1]);
+        // The other programs of the machine have to learn of its restart.
+        assert_eq!([go_on("other boot"), go_on("other boot")], [3, 3]);
+        assert_eq!(start(directory.path(), "other boot").0.state(), 5);
     }
 
     #[test]
