@@ -40,7 +40,7 @@ impl Budget {
 
     /// Bytes in use.
     pub fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
+        self.used.load(Ordering::SeqCst)
     }
 
     /// Sets `bytes` aside, if there are as many left. A request larger than the whole allowance

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -15,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::auth::OpaqueAuth;
 use crate::channel::{CALLS, CallChannel, ChannelEnd, REPLY_LIMIT};
+use crate::gate::ReplyGate;
 use crate::message::{CallMessage, ReplyStatus};
 use crate::program::Transport;
 use crate::record::{LAST_FRAGMENT, MARK_SIZE, RecordReader, RecordTooLong};
@@ -53,6 +55,9 @@ pub enum CallError {
     /// Too many calls wait for their answers.
     #[error("too many calls wait for their answers on the connection")]
     Busy,
+    /// Nothing was sent: the service has no right to speak now.
+    #[error("the lease of the service has run out")]
+    Silent,
 }
 
 /// Which procedure to call, and how.
@@ -73,6 +78,8 @@ pub struct Target {
     pub privileged: bool,
     /// How long to wait for the answer in all.
     pub timeout: Duration,
+    /// Calls leave only while it is open.
+    pub gate: Arc<ReplyGate>,
 }
 
 impl Target {
@@ -98,12 +105,15 @@ impl Target {
         socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(self.timeout))?;
         let end = ChannelEnd::new(CALLS);
         let channel = end.channel();
-        Ok(OwnChannel { channel, task: tokio::spawn(carry(stream, end)) })
+        let gate = Arc::clone(&self.gate);
+        Ok(OwnChannel { channel, task: tokio::spawn(carry(stream, end, gate)) })
     }
 
     async fn exchange(&self, message: &[u8], xid: u32) -> Result<Bytes, CallError> {
         match self.transport {
-            Transport::Tcp => exchange_record(self.connect().await?, message, xid).await,
+            Transport::Tcp => {
+                exchange_record(self.connect().await?, (message, xid), &self.gate).await
+            }
             Transport::Udp => self.exchange_datagram(message, xid).await,
         }
     }
@@ -114,6 +124,7 @@ impl Target {
         let mut buffer = vec![0; 64 << 10];
         let wait = self.timeout / DATAGRAM_TRIES;
         loop {
+            may_send(&self.gate)?;
             socket.send(message).await?;
             match timeout(wait, receive_reply(&socket, &mut buffer, xid)).await {
                 Ok(received) => return Ok(Bytes::copy_from_slice(&buffer[..received?])),
@@ -181,11 +192,11 @@ impl Drop for OwnChannel {
 }
 
 /// Carries calls and replies until the connection ends, or the peer breaks the protocol.
-async fn carry(mut stream: TcpStream, end: ChannelEnd) {
+async fn carry(mut stream: TcpStream, end: ChannelEnd, gate: Arc<ReplyGate>) {
     let (incoming, outgoing) = stream.split();
     let ended = tokio::select! {
         Err(ended) = take_replies(incoming, &end) => ended,
-        Err(ended) = send_calls(outgoing, &end) => ended,
+        Err(ended) = send_calls(outgoing, &end, &gate) => ended,
     };
     tracing::debug!(reason = %ended, "a connection for calls ended");
 }
@@ -209,10 +220,14 @@ async fn take_replies(
 async fn send_calls(
     mut outgoing: impl AsyncWrite + Unpin,
     end: &ChannelEnd,
+    gate: &ReplyGate,
 ) -> Result<Infallible, CallError> {
     loop {
         end.queued().await;
         while let Some(record) = end.next_queued() {
+            while !gate.may_send() {
+                gate.opened().await;
+            }
             outgoing.write_all(&record.to_bytes()).await?;
         }
     }
@@ -234,8 +249,10 @@ impl LocalTarget {
     /// Makes the call.
     pub async fn call<A: Encode, R: Decode>(&self, arguments: &A) -> Result<R, CallError> {
         let (xid, message) = call_message(self.procedure, &OpaqueAuth::none(), arguments);
-        let exchange =
-            async { exchange_record(UnixStream::connect(&self.path).await?, &message, xid).await };
+        let exchange = async {
+            let stream = UnixStream::connect(&self.path).await?;
+            exchange_record(stream, (&message, xid), &ReplyGate::default()).await
+        };
         let reply = timeout(self.timeout, exchange)
             .await
             .map_err(|_| CallError::Timeout(self.timeout))??;
@@ -265,15 +282,20 @@ fn read_reply<R: Decode>(reply: &Bytes) -> Result<R, CallError> {
     }
 }
 
+fn may_send(gate: &ReplyGate) -> Result<(), CallError> {
+    if gate.may_send() { Ok(()) } else { Err(CallError::Silent) }
+}
+
 /// Sends a call on a new stream and waits for its reply.
 async fn exchange_record(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    message: &[u8],
-    xid: u32,
+    (message, xid): (&[u8], u32),
+    gate: &ReplyGate,
 ) -> Result<Bytes, CallError> {
     let mut record = BytesMut::with_capacity(MARK_SIZE + message.len());
     record.extend_from_slice(&(message.len() as u32 | LAST_FRAGMENT).to_be_bytes());
     record.extend_from_slice(message);
+    may_send(gate)?;
     stream.write_all(&record).await?;
     let mut reader = RecordReader::new(SINGLE_REPLY_LIMIT);
     let mut buffer = BytesMut::new();

@@ -22,6 +22,9 @@ use tokio::sync::Notify;
 /// The end of a right that does not end.
 const NEVER: u64 = u64::MAX;
 
+/// Closed, and not to be opened again.
+const SHUT: u64 = 1;
+
 /// A moment: the time since the machine started, suspended time included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BootTime(u64);
@@ -73,9 +76,12 @@ impl ReplyGate {
         Self { until: AtomicU64::new(0), ..Self::default() }
     }
 
-    /// Open until that moment, in place of any other. A moment that has passed closes it.
+    /// Open until that moment, in place of any other. A moment that has passed closes it. One that
+    /// is shut stays so.
     pub fn open_until(&self, end: BootTime) {
-        self.until.store(end.0, Ordering::Release);
+        if !self.set(if end.0 == SHUT { 0 } else { end.0 }) {
+            return;
+        }
         if self.turned_away.swap(false, Ordering::AcqRel) {
             self.opened.notify_waiters();
         }
@@ -83,14 +89,30 @@ impl ReplyGate {
 
     /// Closed from now on.
     pub fn close(&self) {
-        self.until.store(0, Ordering::Release);
+        self.set(0);
+    }
+
+    /// Closed for ever: who holds the other end may go on to renew the lease, and nothing leaves
+    /// all the same.
+    pub fn shut(&self) {
+        self.until.store(SHUT, Ordering::Release);
+    }
+
+    /// Whether it is closed for ever.
+    pub fn is_shut(&self) -> bool {
+        self.until.load(Ordering::Acquire) == SHUT
+    }
+
+    fn set(&self, until: u64) -> bool {
+        let open = |now| (now != SHUT).then_some(until);
+        self.until.fetch_update(Ordering::AcqRel, Ordering::Acquire, open).is_ok()
     }
 
     /// Whether bytes may leave now.
     pub fn may_send(&self) -> bool {
         let may = match self.until.load(Ordering::Acquire) {
             NEVER => true,
-            0 => false,
+            0 | SHUT => false,
             until => BootTime::now().0 < until,
         };
         if !may {
@@ -125,6 +147,17 @@ mod tests {
         gate.close();
         assert!(!gate.may_send());
         assert!(!ReplyGate::closed().may_send());
+    }
+
+    #[test]
+    fn nothing_opens_it_again_once_it_is_shut() {
+        let gate = ReplyGate::default();
+        assert!(!gate.is_shut());
+        gate.shut();
+        gate.open_until(BootTime(NEVER));
+        gate.close();
+        gate.open_until(BootTime::now().after(Duration::from_secs(3600)));
+        assert!(gate.is_shut() && !gate.may_send());
     }
 
     #[tokio::test]

@@ -88,6 +88,7 @@ fn ask(
         credential: OpaqueAuth::none(),
         privileged: false,
         timeout: PATIENCE,
+        gate: Arc::default(),
     };
     let handle = handle.clone();
     host.enter(move || handle.block_on(target.call::<(), u32>(&())))

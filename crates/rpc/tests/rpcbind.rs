@@ -64,6 +64,7 @@ impl Fixture {
             credential: OpaqueAuth::none(),
             privileged: false,
             timeout: PATIENCE,
+            gate: Arc::default(),
         }
     }
 

@@ -24,6 +24,7 @@ use standfast_rpc::{Program, Server};
 use standfast_settings::Settings;
 use standfast_vfs::IdentityScope;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::journal::{Epoch, KeptNote, OpenJournal, open_journal, tell_of_start};
 use crate::limits::{lock_limits, payload_limits, server_limits, state_settings};
@@ -311,12 +312,12 @@ impl Taken {
         let failure = failed.clone();
         self.log.on_failure(move |error| {
             // What cannot be promised is not said.
-            gate.close();
+            gate.shut();
             tracing::error!(%error, "the journal has stopped, and so has the service");
             failure.send_replace(Some(error.to_string()));
         });
         let listening_on = listening.addresses();
-        listening.serve(&self.server, &stopped);
+        let sockets = Mutex::new(listening.serve(&self.server, &stopped));
         let Self { name, storages, problems, timings, .. } = self;
         let Self { place, note, service, locks, server, keeper, log, .. } = self;
         let instance = Arc::new(Instance {
@@ -330,6 +331,7 @@ impl Taken {
             server,
             keeper,
             log,
+            sockets,
             stop,
             failed,
         });
@@ -360,6 +362,8 @@ pub struct Instance {
     server: Arc<Server>,
     keeper: Arc<Keeper>,
     log: Arc<JournalLog>,
+    /// What serves the sockets.
+    sockets: Mutex<Vec<JoinHandle<()>>>,
     stop: watch::Sender<bool>,
     failed: watch::Sender<Option<String>>,
 }
@@ -476,14 +480,36 @@ impl Instance {
         }
     }
 
+    /// From now on no call begins: what clients send stays unanswered, and they send it again to
+    /// whoever holds the service next. Nothing is closed. Waits until the calls that run have
+    /// ended and their replies are with the kernel; gives whether they have, within `limit`.
+    ///
+    /// For a planned move: drain, take the address away, [`Manner::Silent`].
+    pub async fn drain(&self, limit: Duration) -> bool {
+        self.server.drain(limit).await
+    }
+
+    /// Takes a [`Instance::drain`] back: calls begin again, those first that came meanwhile.
+    pub fn resume(&self) {
+        self.server.resume();
+    }
+
     /// Stops it. Drained: waits, within limits, until the calls that run are answered. Silent:
     /// without a word, at once; calls that run come to their end, and their replies to nothing.
     pub async fn stop(&self, manner: Manner) {
         if manner == Manner::Silent {
             self.server.silence();
+        } else {
+            self.server.resume();
         }
+        self.locks.stop();
         self.stop.send_replace(true);
+        let sockets = std::mem::take(&mut *self.sockets.lock());
         let quiet = async {
+            // No socket listens any more when this returns.
+            for socket in sockets {
+                let _panicked = socket.await;
+            }
             while !self.server.registry().is_empty() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }

@@ -9,6 +9,7 @@ use standfast_rpc::server::{Binding, listen_tcp, listen_udp};
 use standfast_settings::Server as ServerSettings;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::StartError;
 
@@ -74,19 +75,25 @@ impl Listening {
         self.main.clone()
     }
 
-    /// Serves on all sockets until `stopped` turns true.
-    pub(crate) fn serve(self, server: &Arc<Server>, stopped: &watch::Receiver<bool>) {
-        for stream in self.streams {
-            tokio::spawn(Arc::clone(server).serve_tcp(stream, stopped.clone()));
-        }
-        for datagram in self.datagrams {
+    /// Serves on all sockets until `stopped` turns true; each ends with its task.
+    pub(crate) fn serve(
+        self,
+        server: &Arc<Server>,
+        stopped: &watch::Receiver<bool>,
+    ) -> Vec<JoinHandle<()>> {
+        let over_tcp = self
+            .streams
+            .into_iter()
+            .map(|stream| tokio::spawn(Arc::clone(server).serve_tcp(stream, stopped.clone())));
+        let over_udp = self.datagrams.into_iter().map(|datagram| {
             let served = Arc::clone(server).serve_udp(datagram, stopped.clone());
             tokio::spawn(async move {
                 if let Err(error) = served.await {
                     tracing::error!(%error, "serving over UDP ended");
                 }
-            });
-        }
+            })
+        });
+        over_tcp.chain(over_udp).collect()
     }
 }
 

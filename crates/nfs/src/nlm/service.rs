@@ -11,6 +11,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use standfast_rpc::xdr::{self, Opaque};
 use standfast_rpc::{Call, Program};
+use tokio::sync::watch;
 
 use super::files::Files;
 use super::grace::Grace;
@@ -63,6 +64,8 @@ pub struct LockService {
     /// Clients that were told of our start: on record until the grace period is over, so that
     /// they are told again if we do not live to see that.
     told: Mutex<Vec<Record>>,
+    /// Ends what runs in the background.
+    stop: watch::Sender<bool>,
 }
 
 /// What a client says of a grant.
@@ -122,14 +125,31 @@ impl LockService {
             lanes: Lanes::new(settings.calls, settings.calls_per_address),
             settings,
             told: Mutex::default(),
+            stop: watch::Sender::new(false),
         });
         let listener: Weak<dyn LockListener> = service.me.clone();
         service.keeper.set_lock_listener(listener);
         service.tell_of_start(to_tell);
         to_grant.into_iter().for_each(|grant| service.tell(grant, true));
-        tokio::spawn(Arc::clone(&service).set_record_straight(to_forget));
-        tokio::spawn(sweep_regularly(service.me.clone()));
+        service.run(Arc::clone(&service).set_record_straight(to_forget));
+        service.run(sweep_regularly(service.me.clone()));
         Ok(service)
+    }
+
+    /// From now on no client is told of anything, and nothing runs in the background any more.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Runs something in the background until the service stops.
+    fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut stop = self.stop.subscribe();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = work => {}
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+        });
     }
 
     /// The programs that the service consists of.
@@ -352,7 +372,7 @@ impl LockService {
     /// Tells a client of a lock, in the background. `heard`: it may have been told before.
     fn tell(&self, grant: Grant, heard: bool) {
         if let Some(service) = self.me.upgrade() {
-            tokio::spawn(service.tell_of_grant(grant, heard));
+            self.run(service.tell_of_grant(grant, heard));
         }
     }
 

@@ -52,9 +52,6 @@ pub enum OutcallError {
     /// The call failed.
     #[error("{0}")]
     Call(#[from] CallError),
-    /// This server has no right to speak now.
-    #[error("the lease of the service has run out")]
-    Silent,
 }
 
 /// A call that is under way.
@@ -146,7 +143,7 @@ impl NetworkCaller {
         arguments: Bytes,
     ) -> Result<Answer, OutcallError> {
         if !self.gate.may_send() {
-            return Err(OutcallError::Silent);
+            return Err(CallError::Silent.into());
         }
         let (program, version, _) = procedure;
         let (port, transport) = self.find(to, program, version).await?;
@@ -158,6 +155,7 @@ impl NetworkCaller {
             credential: OpaqueAuth::none(),
             privileged: self.privileged,
             timeout: self.timeout,
+            gate: Arc::clone(&self.gate),
         };
         let begun = Instant::now();
         match target.call::<_, Encoded>(&Encoded(arguments)).await {

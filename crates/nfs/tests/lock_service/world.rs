@@ -232,6 +232,7 @@ impl World {
             credential: OpaqueAuth::none(),
             privileged: false,
             timeout: PATIENCE,
+            gate: Arc::default(),
         };
         target.call(arguments).await
     }

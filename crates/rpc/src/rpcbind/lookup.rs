@@ -1,6 +1,7 @@
 //! Asking another machine where its programs listen.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Netid;
@@ -128,6 +129,7 @@ impl Question {
             credential: OpaqueAuth::none(),
             privileged: false,
             timeout: self.timeout,
+            gate: Arc::default(),
         };
         target.call(arguments).await
     }

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Registration;
@@ -151,6 +152,7 @@ impl RunningRpcbind {
                     credential: OpaqueAuth::none(),
                     privileged: true,
                     timeout: TIMEOUT,
+                    gate: Arc::default(),
                 };
                 target.call(arguments).await
             }

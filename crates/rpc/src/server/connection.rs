@@ -168,7 +168,14 @@ impl Connection {
         }
         let mut in_flight = std::mem::take(&mut self.in_flight);
         if !in_flight.is_empty() {
-            tokio::spawn(async move { while in_flight.next().await.is_some() {} });
+            let server = Arc::clone(&self.server);
+            tokio::spawn(async move {
+                let ended = async { while in_flight.next().await.is_some() {} };
+                tokio::select! {
+                    () = ended => {}
+                    () = server.forgets_calls() => {}
+                }
+            });
         }
         ended
     }
@@ -180,11 +187,16 @@ impl Connection {
         let mut check = tokio::time::interval(CHECK_INTERVAL);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let gate = Arc::clone(&self.server.gate);
+        let mut draining = self.server.draining.subscribe();
         loop {
             let may_send = gate.may_send();
-            if may_send {
+            // While the server drains, what has begun comes to its end, and nothing else begins.
+            let may_begin = may_send && !*draining.borrow_and_update();
+            if may_begin {
                 self.start_calls()?;
                 self.queue_own_calls();
+            }
+            if may_send {
                 self.send()?;
             } else if self.end_of_stream || self.server.is_silenced() {
                 return Err(Ended::Silenced);
@@ -195,8 +207,8 @@ impl Connection {
                 return Err(if *shutdown.borrow() { Ended::Shutdown } else { Ended::ByClient });
             }
             // Behind a closed gate requests wait where they are, and so do replies.
-            let interest = if may_send { self.interest()? } else { None };
-            let needs_memory = if may_send { self.needs_memory()? } else { None };
+            let interest = if may_send { self.interest(may_begin)? } else { None };
+            let needs_memory = if may_begin { self.needs_memory()? } else { None };
             let budget = Arc::clone(match self.waiting {
                 Some(_) => &self.server.budget,
                 None => &self.server.receiving,
@@ -217,9 +229,10 @@ impl Connection {
                 share = budget.take(needs_memory.unwrap_or(0)), if needs_memory.is_some() => {
                     self.got_memory(share);
                 }
-                () = self.calls.queued(), if may_send && self.may_queue() => {}
+                () = self.calls.queued(), if may_begin && self.may_queue() => {}
                 () = gate.opened(), if !may_send => {}
-                _ = check.tick() => self.check_time(Instant::now(), may_send)?,
+                Ok(()) = draining.changed() => {}
+                _ = check.tick() => self.check_time(Instant::now(), (may_send, may_begin))?,
                 Ok(()) = shutdown.changed(), if !self.end_of_stream => self.end_of_stream = true,
             }
         }
@@ -307,6 +320,8 @@ impl Connection {
         if share.is_none() {
             self.server.counters.paused.fetch_add(1, Ordering::Relaxed);
         }
+        // Asked in this order: whoever drains either sees the memory taken or is seen here.
+        let share = share.filter(|_| !self.server.is_draining());
         let held = Held { _share: share?, size };
         self.held_bytes += size;
         Some(held)
@@ -387,8 +402,9 @@ impl Connection {
     }
 
     /// What to wait for at the socket.
-    fn interest(&self) -> Result<Option<Interest>, Ended> {
-        let readable = !self.end_of_stream
+    fn interest(&self, may_begin: bool) -> Result<Option<Interest>, Ended> {
+        let readable = may_begin
+            && !self.end_of_stream
             && self.waiting.is_none()
             && self.needs_memory()?.is_none()
             && self.may_queue();
@@ -421,6 +437,7 @@ impl Connection {
                 // The wait was ours, not the client's.
                 self.record_since = Some(Instant::now());
             }
+            Some(prepared) if self.server.is_draining() => self.waiting = Some(prepared),
             Some(prepared) => {
                 self.held_bytes += prepared.size;
                 let held = Held { _share: share, size: prepared.size };
@@ -464,11 +481,17 @@ impl Connection {
     }
 
     /// Ends a connection that is idle or stuck, and gives memory back that a pause makes useless.
-    fn check_time(&mut self, now: Instant, may_send: bool) -> Result<(), Ended> {
-        if !may_send {
+    fn check_time(
+        &mut self,
+        now: Instant,
+        (may_send, may_begin): (bool, bool),
+    ) -> Result<(), Ended> {
+        if !may_begin {
             // The wait is ours, not the client's.
-            self.send_progress = now;
             self.record_since = self.record_since.map(|_| now);
+        }
+        if !may_send {
+            self.send_progress = now;
             return Ok(());
         }
         let limits = self.server.limits();
@@ -478,7 +501,7 @@ impl Connection {
         let quiet = self.in_flight.is_empty() && self.out.is_empty() && self.waiting.is_none();
         if !self.reader.is_partial(&self.buffer) {
             self.record_since = None;
-            if quiet {
+            if quiet && may_begin {
                 self.buffer = BytesMut::new();
                 self.read_size = READ_SMALL;
                 self.reading = None;
@@ -489,7 +512,7 @@ impl Connection {
         {
             return Err(self.timed_out(Ended::Stuck(limits.record_timeout)));
         }
-        if quiet && self.activity.idle(now) > limits.idle_timeout {
+        if may_begin && quiet && self.activity.idle(now) > limits.idle_timeout {
             return Err(self.timed_out(Ended::Idle(limits.idle_timeout)));
         }
         Ok(())

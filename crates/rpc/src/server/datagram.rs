@@ -69,7 +69,13 @@ impl Server {
         let local = socket.local_addr()?;
         let slots = Arc::new(Semaphore::new(self.limits().requests_per_connection));
         let mut buffer = vec![0; DATAGRAM_SIZE];
+        let mut draining = self.draining.subscribe();
         loop {
+            tokio::select! {
+                // The sender is as old as we are.
+                _ = draining.wait_for(|draining| !draining) => {}
+                _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
+            }
             // With all slots taken, datagrams wait in the socket and then get lost: the client
             // sends them again.
             let slot = tokio::select! {
@@ -105,7 +111,8 @@ impl Server {
         peer: Peer,
         slot: tokio::sync::OwnedSemaphorePermit,
     ) {
-        if !self.gate.may_send() {
+        // What was on its way when a draining began, the client asks again.
+        if !self.gate.may_send() || self.is_draining() {
             return;
         }
         let counters = &self.counters;
@@ -121,6 +128,10 @@ impl Server {
             counters.paused.fetch_add(1, Ordering::Relaxed);
             return;
         };
+        // Asked again: whoever drains either sees the memory taken or is seen here.
+        if self.is_draining() {
+            return;
+        }
         let registration = self.registry.register(Arc::clone(&activity));
         let scope = (self.batch_scope)();
         let mut running = self.run(prepared);
@@ -131,8 +142,10 @@ impl Server {
             Poll::Pending => {
                 let (server, socket) = (Arc::clone(self), Arc::clone(socket));
                 tokio::spawn(async move {
-                    let reply = running.await;
-                    server.reply(&socket, reply, from, source);
+                    tokio::select! {
+                        reply = running => server.reply(&socket, reply, from, source),
+                        () = server.forgets_calls() => {}
+                    }
                     drop((slot, share, registration));
                 });
             }

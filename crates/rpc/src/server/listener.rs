@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::connection::Connection;
-use super::{Activity, Server};
+use super::{Activity, Server, silence};
 use crate::channel::ChannelEnd;
 use crate::program::{Peer, Transport};
 
@@ -78,6 +78,17 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
+/// Leaves connections without a word that wait to be accepted: the kernel would reset them.
+fn forsake_waiting(listener: TcpListener) {
+    let Ok(listener) = listener.into_std() else { return };
+    for _ in 0..=BACKLOG {
+        match listener.accept() {
+            Ok((stream, _)) => silence::forsake(&stream),
+            Err(_no_more) => return,
+        }
+    }
+}
+
 impl Server {
     /// Serves the connections of a listener until `shutdown` turns true.
     pub async fn serve_tcp(
@@ -88,7 +99,7 @@ impl Server {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                _ = shutdown.wait_for(|stop| *stop) => return,
+                _ = shutdown.wait_for(|stop| *stop) => break,
             };
             match accepted {
                 Ok((stream, address)) => self.admit_connection(stream, address, &shutdown),
@@ -97,6 +108,9 @@ impl Server {
                     tokio::time::sleep(EXHAUSTED_PAUSE).await;
                 }
             }
+        }
+        if self.is_silenced() {
+            forsake_waiting(listener);
         }
     }
 

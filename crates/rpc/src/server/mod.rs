@@ -4,6 +4,7 @@ mod activity;
 mod connection;
 mod datagram;
 mod dispatch;
+mod drain;
 mod limits;
 mod listener;
 mod reactors;
@@ -11,10 +12,11 @@ mod running;
 mod silence;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 pub use activity::{Activity, ActivityReport, Registry};
 pub use datagram::listen_udp;
@@ -26,6 +28,10 @@ use crate::budget::Budget;
 use crate::gate::ReplyGate;
 use crate::program::Program;
 use crate::reply_cache::{ReplyCache, ReplyLog};
+
+/// How long calls that still run are kept when the service goes on elsewhere: some wait for what
+/// will not come, such as a journal that somebody else has taken over.
+const LAST_CALLS: Duration = Duration::from_secs(5);
 
 /// Carries calls between the network and its programs.
 pub struct Server {
@@ -44,7 +50,9 @@ pub struct Server {
     batch_scope: BatchScope,
     reactors: Arc<Reactors>,
     gate: Arc<ReplyGate>,
-    silenced: AtomicBool,
+    silenced: watch::Sender<bool>,
+    /// No call begins.
+    draining: watch::Sender<bool>,
     reply_log: OnceLock<Arc<dyn ReplyLog>>,
 }
 
@@ -86,7 +94,8 @@ impl Server {
             batch_scope,
             reactors: reactors.into(),
             gate,
-            silenced: AtomicBool::new(false),
+            silenced: watch::Sender::new(false),
+            draining: watch::Sender::new(false),
             reply_log: OnceLock::new(),
         })
     }
@@ -115,12 +124,20 @@ impl Server {
     /// word: no client gets a FIN or a RST. To be called before the listeners and connections are
     /// told to stop, when the service goes on elsewhere.
     pub fn silence(&self) {
-        self.silenced.store(true, Ordering::Release);
-        self.gate.close();
+        self.gate.shut();
+        self.silenced.send_replace(true);
     }
 
     fn is_silenced(&self) -> bool {
-        self.silenced.load(Ordering::Acquire)
+        *self.silenced.borrow()
+    }
+
+    /// Waits until nobody is interested any more in what comes of calls that still run.
+    async fn forgets_calls(&self) {
+        let mut silenced = self.silenced.subscribe();
+        // The sender is as old as we are.
+        drop(silenced.wait_for(|silenced| *silenced).await);
+        tokio::time::sleep(LAST_CALLS).await;
     }
 
     /// Who is connected and what they do.

@@ -1,5 +1,6 @@
 //! Calls of the server over a connection that its client opened, and over one of its own.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use standfast_rpc::auth::OpaqueAuth;
 use standfast_rpc::channel::REPLY_LIMIT;
 use standfast_rpc::client::{CallError, Target};
+use standfast_rpc::gate::ReplyGate;
 use standfast_rpc::message::{CallMessage, ReplyStatus};
 use standfast_rpc::results::Results;
 use standfast_rpc::xdr::{Encode, from_bytes};
@@ -181,6 +183,7 @@ async fn a_reply_that_is_cut_off_in_its_header_is_an_error_of_its_call() {
 async fn a_connection_of_our_own_carries_many_calls() {
     for any in ["127.0.0.1:0", "[::1]:0"] {
         let listener = TcpListener::bind(any).await.expect("a listener");
+        let gate = Arc::<ReplyGate>::default();
         let target = Target {
             address: listener.local_addr().expect("an address"),
             source: None,
@@ -189,6 +192,7 @@ async fn a_connection_of_our_own_carries_many_calls() {
             credential: OpaqueAuth::none(),
             privileged: false,
             timeout: Duration::from_secs(30),
+            gate: Arc::clone(&gate),
         };
         let own = target.open().await.expect("a connection");
         let (stream, _) = soon(listener.accept()).await.expect("a connection");

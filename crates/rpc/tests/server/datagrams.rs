@@ -10,13 +10,13 @@ use tokio::time::timeout;
 use crate::program::{Data, ECHO, Fixture, LARGE, NULL, ONCE, PATIENCE, small_limits, until};
 use crate::wire::{call, results};
 
-struct Client {
+pub(crate) struct Client {
     socket: UdpSocket,
     server: SocketAddr,
 }
 
 impl Client {
-    async fn new(server: SocketAddr) -> Self {
+    pub(crate) async fn new(server: SocketAddr) -> Self {
         let own: SocketAddr = if server.is_ipv4() {
             (Ipv4Addr::UNSPECIFIED, 0).into()
         } else {
@@ -25,12 +25,12 @@ impl Client {
         Self { socket: UdpSocket::bind(own).await.expect("a socket"), server }
     }
 
-    async fn send(&self, message: &[u8]) {
+    pub(crate) async fn send(&self, message: &[u8]) {
         self.socket.send_to(message, self.server).await.expect("a datagram sent");
     }
 
     /// The next reply; it must come from the address that was asked.
-    async fn reply(&self) -> Bytes {
+    pub(crate) async fn reply(&self) -> Bytes {
         let mut buffer = vec![0; 65_536];
         let received = timeout(PATIENCE, self.socket.recv_from(&mut buffer)).await;
         let (length, from) = received.expect("a reply in time").expect("a reply");

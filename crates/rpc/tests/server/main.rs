@@ -3,6 +3,7 @@
 mod cached;
 mod callbacks;
 mod datagrams;
+mod drain;
 mod gate;
 mod limits;
 mod many;

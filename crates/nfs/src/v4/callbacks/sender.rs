@@ -190,7 +190,7 @@ impl Sender {
             match error {
                 CallError::Refused(_) => Answer::Refused,
                 CallError::Decode(_) | CallError::TooLong(_) => Answer::Garbled,
-                CallError::Busy | CallError::Timeout(_) => Answer::Late,
+                CallError::Busy | CallError::Timeout(_) | CallError::Silent => Answer::Late,
                 CallError::Closed | CallError::Io(_) => Answer::Lost,
             }
         })
@@ -209,6 +209,7 @@ impl Sender {
             credential: OpaqueAuth::none(),
             privileged: self.settings.privileged,
             timeout: self.settings.timeout,
+            gate: Arc::clone(&self.gate),
         };
         let own = match target.open().await {
             Ok(own) => own,

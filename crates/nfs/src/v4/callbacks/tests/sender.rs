@@ -148,6 +148,7 @@ async fn channel(address: SocketAddr) -> OwnChannel {
         credential: OpaqueAuth::none(),
         privileged: false,
         timeout: PATIENCE,
+        gate: Arc::default(),
     };
     target.open().await.unwrap()
 }
