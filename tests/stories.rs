@@ -1,6 +1,7 @@
 //! The stories: what Standfast does for real clients, each told once, from end to end.
 
 mod access;
+mod cluster;
 mod files;
 mod hostile;
 mod killed;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let stories = [
         access::stories(),
+        cluster::stories(),
         files::stories(),
         hostile::stories(),
         killed::stories(),

@@ -21,7 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody answers on the socket.
-    #[error("no daemon answers on {path}: {source}")]
+    #[error(
+        "no daemon answers on {path}; start it with `systemctl start standfast` or `standfast run`, \
+         or say with --socket where it answers"
+    )]
     Connect {
         /// The socket.
         path: PathBuf,

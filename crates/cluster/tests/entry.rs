@@ -58,6 +58,11 @@ async fn a_token_is_good_for_its_own_cluster_only() {
     let why = refusal(refused.map(|_| ()));
     assert!(why.contains("belongs to another cluster than the token"), "{why}");
     assert!(!cluster.files("b").exist());
+    // A member of one is not let into the other, which hears nothing of it.
+    let refused = join(&cluster.files("a"), &entrant, &token, &[]).await;
+    let why = refusal(refused.map(|_| ()));
+    assert!(why.contains("is node 1 of cluster"), "{why}");
+    assert_eq!(other.any().state().members.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,6 +97,10 @@ async fn a_removed_node_is_not_spoken_to_and_learns_why() {
     let error = back.propose(put("nothing")).await.expect_err("nothing can be done");
     assert!(error.to_string().contains("was removed"), "{error}");
     cluster.write("undisturbed").await;
+    // Its old identity is not the way back in, and uses no token up.
+    let token = cluster.token(Some(1)).await;
+    let why = refusal(cluster.join_with("c", &token).await);
+    assert!(why.contains("was removed from this cluster"), "{why}");
     // With an empty directory it comes in again, under the name that it had, as another node.
     cluster.stop("c").await;
     std::fs::remove_dir_all(cluster.path("c")).expect("the directory");

@@ -44,8 +44,12 @@ pub(crate) fn begin(filter: &str, format: LogFormat) -> miette::Result<LogContro
     Ok(LogControl { filter: handle })
 }
 
+/// The consensus library tells of each of its messages at `info`; a filter that names it has its way.
+const QUIET: &str = "openraft=error";
+
 fn parse(filter: &str) -> miette::Result<EnvFilter> {
-    EnvFilter::builder().parse(filter).into_diagnostic().wrap_err_with(|| {
+    let with_quiet = format!("{QUIET},{filter}");
+    EnvFilter::builder().parse(with_quiet).into_diagnostic().wrap_err_with(|| {
         format!(
             "`{filter}` is not a log filter; write `info`, or such as `info,standfast_nfs=debug`"
         )

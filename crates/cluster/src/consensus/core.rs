@@ -72,6 +72,9 @@ impl Core {
 
     /// Answers a member.
     pub(super) async fn handle(&self, from: NodeId, request: Request) -> Reply {
+        if self.state().members.contains_key(&from) {
+            self.peers.note_heard(from);
+        }
         if let Some(problem) = self.disk.problem()
             && matches!(request, Request::Append(_) | Request::Vote(_) | Request::Snapshot { .. })
         {
@@ -174,7 +177,8 @@ impl Core {
             Ok(_) => Err(LeaderError::Unavailable("the leader answered something else".into())),
             Err(CallError::Refused(why)) => Err(LeaderError::Refused(why)),
             Err(error) => Err(LeaderError::Unavailable(format!(
-                "the leader, {}, does not answer: {error}",
+                "the leader, {}, does not answer: {error}; nothing can be changed until it is back or \
+                 most voters have elected another one",
                 self.state().name_of(leader)
             ))),
         }

@@ -17,8 +17,8 @@ use crate::model::{
     Activity, ClusterId, FORMAT, InitialState, Keys, Member, Membership, NodeId, Role, Secret,
 };
 use crate::pki::{
-    Authority, Founding, Identity, IdentityFiles, JoinToken, PkiError, explain, joining_client,
-    random,
+    Authority, Founding, Identity, IdentityFiles, JoinToken, PkiError, authority_fingerprint, explain,
+    joining_client, random,
 };
 
 /// The port on which members find each other.
@@ -35,7 +35,8 @@ const FIRST: u64 = 1;
 pub enum EntryError {
     /// It belongs to one already.
     #[error(
-        "this node is node {node} of cluster {cluster} already; its identity is in {directory}"
+        "this node is node {node} of cluster {cluster} already; to have it in another one, remove it \
+         there (`standfast node remove`), stop its daemon, and move {directory} away"
     )]
     AlreadyMember {
         /// The cluster.
@@ -178,6 +179,13 @@ pub async fn join(
     entrant.check()?;
     files.create()?;
     let known = files.identity()?;
+    // Before the token is used up for a node that is elsewhere.
+    if let Some(Identity { cluster, node, .. }) = known
+        && authority_fingerprint(&files.certificates()?.1)? != token.authority
+    {
+        let directory = files.directory().to_owned();
+        return Err(EntryError::AlreadyMember { cluster, node, directory });
+    }
     let key = files.key()?;
     let request = JoinRequest {
         secret: token.secret(),
@@ -186,6 +194,7 @@ pub async fn join(
         role: entrant.role,
         request: key.request()?,
         replace: entrant.replace,
+        member: known.as_ref().map(|known| known.node),
         format: FORMAT,
         version: env!("CARGO_PKG_VERSION").into(),
     };
@@ -264,5 +273,5 @@ pub fn with_port(address: &str) -> String {
 /// # Errors
 /// The authority's certificate cannot be read, or the system gives no random numbers.
 pub fn make_token(authority: &str, addresses: Vec<String>) -> Result<JoinToken, EntryError> {
-    Ok(JoinToken::new(crate::pki::authority_fingerprint(authority)?, addresses)?)
+    Ok(JoinToken::new(authority_fingerprint(authority)?, addresses)?)
 }

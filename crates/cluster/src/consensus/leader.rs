@@ -80,6 +80,14 @@ impl Core {
         let secret = HEXLOWER_PERMISSIVE.decode(join.secret.expose().as_bytes());
         let secret = secret.map_err(|_| LeaderError::Refused("the token is malformed".into()))?;
         let state = self.state();
+        if let Some(member) = join.member.filter(|member| state.was_removed(*member)) {
+            let why = format!(
+                "it was removed from this cluster, as node {member}; stop its daemon, move its \
+                 directory `cluster` away (below its state directory), and join again: it will be a \
+                 new node"
+            );
+            return Err(LeaderError::Refused(why));
+        }
         let command = Command::Admit {
             token: TokenHash(fingerprint(&secret)),
             name: join.name,

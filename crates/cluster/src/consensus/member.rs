@@ -269,7 +269,7 @@ impl Member {
         self.core.contact.ever().then(|| self.core.contact.last().elapsed())
     }
 
-    /// When each other member answered this node last.
+    /// When this node heard each other member last.
     pub fn heard(&self) -> impl Iterator<Item = (NodeId, Instant)> {
         self.core.peers.heard().into_iter()
     }

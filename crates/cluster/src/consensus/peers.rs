@@ -100,7 +100,12 @@ impl Peers {
         *self.0.tls.write() = tls;
     }
 
-    /// When each member answered last.
+    /// A member asked something.
+    pub(super) fn note_heard(&self, node: NodeId) {
+        self.0.heard.lock().insert(node, Instant::now());
+    }
+
+    /// When each member was heard last.
     pub(super) fn heard(&self) -> BTreeMap<NodeId, Instant> {
         self.0.heard.lock().clone()
     }
@@ -133,7 +138,7 @@ impl Peers {
         connection.try_send(Call { request, number, reply }).map_err(|_| gone())?;
         let reply = answer.await.unwrap_or_else(|_| Err(gone()))?;
         shared.links.pass(node, shared.me).await;
-        shared.heard.lock().insert(node, Instant::now());
+        self.note_heard(node);
         if let Reply::Refused(why) = reply {
             return Err(CallError::Refused(why));
         }

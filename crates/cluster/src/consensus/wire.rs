@@ -79,6 +79,9 @@ pub struct JoinRequest {
     pub request: String,
     /// Whether it takes the place of the member of its name.
     pub replace: bool,
+    /// The number that it has, if it is a member that wants a new certificate.
+    #[serde(default)]
+    pub member: Option<NodeId>,
     /// The newest format that it knows.
     pub format: u32,
     /// The version of its program.

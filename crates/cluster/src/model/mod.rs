@@ -11,6 +11,8 @@ mod event;
 mod ids;
 mod lease;
 mod member;
+mod named;
+mod refusal;
 mod secret;
 mod state;
 mod token;

@@ -1,11 +1,12 @@
 //! What contradicts itself in the settings of a cluster whose values are each right.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{ClusterSettings, ServiceSettings, Timing, is_name};
-use crate::format_duration;
 use crate::nearest::did_you_mean;
+use crate::{format_duration, normal_path};
 
 /// The table that a contradiction is in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,8 +55,8 @@ pub(super) fn contradictions(settings: &ClusterSettings) -> Vec<Contradiction> {
         found.add(Table::Pool(name.clone()), "name", bad_name("pool", name));
     }
     for (name, pool) in &settings.pools {
-        if !pool.path.is_absolute() {
-            let message = format!("the path of the pool `{name}` is not absolute");
+        if let Err(error) = normal_path(&pool.path) {
+            let message = format!("the path of the pool `{name}` cannot be one: {error}");
             found.add(Table::Pool(name.clone()), "path", message);
         }
     }
@@ -63,6 +64,7 @@ pub(super) fn contradictions(settings: &ClusterSettings) -> Vec<Contradiction> {
         check_service(settings, name, service, &mut found);
     }
     check_addresses(settings, &mut found);
+    check_overlap(settings, &mut found);
     check_together(settings, &mut found);
     found.0
 }
@@ -75,6 +77,15 @@ fn bad_name(what: &str, name: &str) -> String {
 }
 
 fn check_timing(timing: &Timing, found: &mut Found) {
+    for (key, value, bounds) in timing.clone().bounded() {
+        if !bounds.contains(value) {
+            let (least, greatest) =
+                (format_duration(*bounds.start()), format_duration(*bounds.end()));
+            let value = format_duration(*value);
+            let message = format!("`{key}` ({value}) must be between {least} and {greatest}");
+            found.add(Table::Timing, key, message);
+        }
+    }
     let mut at_least = |key, value: Duration, factor: u32, other: &str, of: Duration, why: &str| {
         let least = of * factor;
         if value < least {
@@ -155,19 +166,61 @@ fn check_pool(
             did_you_mean(pool_name, known);
         return;
     };
-    let mut seen = BTreeMap::new();
+    check_exports(name, service, (pool_name, &pool.path), found);
+}
+
+/// The exports of one service, which are told apart by their paths and their identities.
+fn check_exports(name: &str, service: &ServiceSettings, pool: (&str, &Path), found: &mut Found) {
+    let (mut paths, mut ids) = (BTreeMap::new(), BTreeMap::new());
+    let mut add = |message: String, help: Option<&str>| {
+        *found.add(Table::Service(name.into()), "export", message) = help.map(str::to_owned);
+    };
     for export in &service.exports {
-        if !export.path.starts_with(&pool.path) {
-            let message = format!(
-                "`{}` is not in the pool `{pool_name}`, which is {}",
-                export.path.display(),
-                pool.path.display()
-            );
-            found.add(table(), "export", message);
+        let shown = export.export_path.display();
+        let wrong = [&export.path, &export.export_path].map(|path| normal_path(path).err());
+        if let Some(error) = wrong.into_iter().flatten().next() {
+            add(format!("`{name}` cannot export `{shown}`: {error}"), None);
+        } else if !export.path.starts_with(pool.1) {
+            let path = export.path.display();
+            let message =
+                format!("`{path}` is not in the pool `{}`, which is {}", pool.0, pool.1.display());
+            add(message, None);
         }
-        if seen.insert(&export.export_path, ()).is_some() {
-            let message = format!("`{name}` exports `{}` twice", export.export_path.display());
-            found.add(table(), "export", message);
+        if paths.insert(&export.export_path, ()).is_some() {
+            add(format!("`{name}` exports `{shown}` twice"), None);
+        } else if let Some(other) = ids.insert(export.id(), &export.export_path) {
+            let message = format!("`{shown}` of `{name}` has the same fsid as `{}`", other.display());
+            add(message, Some("give each export an `fsid` of its own"));
+        }
+    }
+}
+
+/// Two services may be on two nodes, and neither knows of the other's locks and open files.
+fn check_overlap(settings: &ClusterSettings, found: &mut Found) {
+    let mut directories: Vec<_> = settings
+        .services
+        .iter()
+        .flat_map(|(name, service)| service.exports.iter().map(move |export| (&export.path, name)))
+        .collect();
+    // What is inside a directory follows it.
+    directories.sort();
+    let mut outer: Option<(&PathBuf, &String)> = None;
+    for (path, name) in directories {
+        match outer {
+            Some((around, other)) if path.starts_with(around) => {
+                if other == name {
+                    continue;
+                }
+                let message = format!(
+                    "`{name}` exports `{}`, which `{other}` exports as well{}: locks in one would \
+                     not hold in the other",
+                    path.display(),
+                    if path == around { String::new() } else { format!(" ({})", around.display()) },
+                );
+                *found.add(Table::Service(name.clone()), "export", message) =
+                    Some("give one service the addresses of both".into());
+            }
+            _ => outer = Some((path, name)),
         }
     }
 }

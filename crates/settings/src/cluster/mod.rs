@@ -11,6 +11,7 @@ mod read;
 mod write;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,6 +65,23 @@ impl Default for Timing {
             election_timeout: Duration::from_millis(200),
             certificate_lifetime: Duration::from_secs(90 * 24 * 3600),
         }
+    }
+}
+
+const MS: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+impl Timing {
+    /// Each time with its name and what it may be.
+    fn bounded(&mut self) -> [(&'static str, &mut Duration, RangeInclusive<Duration>); 6] {
+        [
+            ("heartbeat_interval", &mut self.heartbeat_interval, 5 * MS..=1000 * MS),
+            ("failure_timeout", &mut self.failure_timeout, 50 * MS..=60_000 * MS),
+            ("lease_time", &mut self.lease_time, 50 * MS..=60_000 * MS),
+            ("consensus_heartbeat", &mut self.consensus_heartbeat, 10 * MS..=1000 * MS),
+            ("election_timeout", &mut self.election_timeout, 50 * MS..=60_000 * MS),
+            ("certificate_lifetime", &mut self.certificate_lifetime, HOUR..=24 * 3650 * HOUR),
+        ]
     }
 }
 

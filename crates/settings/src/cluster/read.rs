@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -126,9 +125,6 @@ fn tables<'t>(
     tables
 }
 
-const MS: Duration = Duration::from_millis(1);
-const HOUR: Duration = Duration::from_secs(3600);
-
 fn read_timing(
     value: Option<&Spanned<DeValue<'_>>>,
     places: &mut Places,
@@ -136,16 +132,8 @@ fn read_timing(
 ) -> Timing {
     let mut timing = Timing::default();
     let mut section = Section::of_value("[timing]", value, issues);
-    let fields: [(&'static str, &mut Duration, Duration, Duration); 6] = [
-        ("heartbeat_interval", &mut timing.heartbeat_interval, 5 * MS, 1000 * MS),
-        ("failure_timeout", &mut timing.failure_timeout, 50 * MS, 60_000 * MS),
-        ("lease_time", &mut timing.lease_time, 50 * MS, 60_000 * MS),
-        ("consensus_heartbeat", &mut timing.consensus_heartbeat, 10 * MS, 1000 * MS),
-        ("election_timeout", &mut timing.election_timeout, 50 * MS, 60_000 * MS),
-        ("certificate_lifetime", &mut timing.certificate_lifetime, HOUR, 24 * 3650 * HOUR),
-    ];
-    for (key, target, least, greatest) in fields {
-        section.set_within(key, target, least..=greatest);
+    for (key, target, bounds) in timing.bounded() {
+        section.set_within(key, target, bounds);
         note(&section, Table::Timing, key, places);
     }
     section.finish();

@@ -9,10 +9,12 @@ use standfast_api::{
     ClusterAnswer, ClusterControl, ClusterFailure, ClusterReply, ClusterRequest, TokenStatus,
 };
 use standfast_cluster::consensus::{Member, MemberOptions, ProposeError, StartError, make_token};
+use standfast_cluster::health::Seen;
+use standfast_cluster::heartbeat::Timing;
 use standfast_cluster::model::{Command, NodeId, Outcome, State, Token, TokenId};
 use standfast_cluster::pki::IdentityFiles;
 use standfast_settings::{ClusterSettings, differences};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use super::status;
 
@@ -20,11 +22,13 @@ use super::status;
 pub(crate) struct ClusterHost {
     files: IdentityFiles,
     member: Mutex<Option<Arc<Member>>>,
+    /// What the parts of the daemon that serve the cluster see: they write it, `status` tells it.
+    pub(crate) seen: watch::Sender<Seen>,
 }
 
 impl ClusterHost {
     pub(crate) fn new(files: IdentityFiles) -> Arc<Self> {
-        Arc::new(Self { files, member: Mutex::new(None) })
+        Arc::new(Self { files, member: Mutex::new(None), seen: watch::Sender::default() })
     }
 
     /// The running member. A node that became one since the last look is started; `None` if it is
@@ -53,7 +57,8 @@ impl ClusterHost {
         let member = member.ok_or(ClusterFailure::NoCluster)?;
         match request {
             ClusterRequest::Status => {
-                Ok(ClusterReply::Status(Box::new(status::cluster(&member).await)))
+                let seen = self.seen.borrow().clone();
+                Ok(ClusterReply::Status(Box::new(status::cluster(&member, &seen).await)))
             }
             ClusterRequest::Events { after } => {
                 Ok(ClusterReply::Events { events: status::events(&member.state(), after) })
@@ -102,7 +107,10 @@ fn failure(error: ProposeError) -> ClusterFailure {
 }
 
 async fn propose(member: &Member, command: Command) -> Result<Outcome, ClusterFailure> {
-    member.propose(command).await.map_err(failure)
+    match member.decide(command).await.map_err(failure)? {
+        Outcome::Refused(refusal) => Err(refused(refusal.explain(&member.state()))),
+        outcome => Ok(outcome),
+    }
 }
 
 /// The state for a change: as new as any.
@@ -119,7 +127,7 @@ fn settings(state: &State) -> ClusterReply {
 
 async fn plan(member: &Member, settings: &ClusterSettings) -> ClusterAnswer {
     let state = fresh(member).await?;
-    check_nodes(&state, settings)?;
+    check(&state, settings)?;
     Ok(ClusterReply::Differences {
         version: state.settings_version,
         differences: differences(&state.settings, settings),
@@ -132,7 +140,7 @@ async fn apply(
     expected: Option<u64>,
 ) -> ClusterAnswer {
     let state = fresh(member).await?;
-    check_nodes(&state, &settings)?;
+    check(&state, &settings)?;
     let differences = differences(&state.settings, &settings);
     let expected = expected.unwrap_or(state.settings_version);
     match propose(member, Command::ApplySettings { expected, settings }).await? {
@@ -141,18 +149,14 @@ async fn apply(
     }
 }
 
-/// A node that is named for a placement should be there.
-fn check_nodes(state: &State, settings: &ClusterSettings) -> Result<(), ClusterFailure> {
-    for (name, service) in &settings.services {
-        for node in service.prefer.iter().chain(&service.only) {
-            if state.member_by_name(node).is_none() {
-                return Err(refused(format!(
-                    "the service `{name}` names the node `{node}`, which is not in the cluster"
-                )));
-            }
-        }
-    }
-    Ok(())
+/// What the cluster would refuse, and what it would not but should: a typing error in the name of a
+/// node.
+fn check(state: &State, settings: &ClusterSettings) -> Result<(), ClusterFailure> {
+    let mut wrong = settings.check().err().unwrap_or_default();
+    let timing = Timing::from(&settings.timing).check();
+    wrong.extend(timing.err().map(|error| error.to_string()));
+    wrong.extend(state.check_nodes_of(settings));
+    if wrong.is_empty() { Ok(()) } else { Err(refused(wrong.join("\n"))) }
 }
 
 fn node(state: &State, name: &str) -> Result<NodeId, ClusterFailure> {
@@ -163,19 +167,30 @@ fn node(state: &State, name: &str) -> Result<NodeId, ClusterFailure> {
     })
 }
 
+fn token(state: &State, id: String) -> Result<TokenId, ClusterFailure> {
+    let id = TokenId(id);
+    match state.tokens.contains_key(&id) {
+        true => Ok(id),
+        false => Err(refused(format!(
+            "there is no token `{id}`; `standfast token list` shows those that there are"
+        ))),
+    }
+}
+
 /// The command that does what is ordered.
 fn command(state: &State, request: ClusterRequest) -> Result<Command, ClusterFailure> {
     Ok(match request {
-        ClusterRequest::RevokeToken { id } => Command::RevokeToken { id: TokenId(id) },
+        ClusterRequest::RevokeToken { id } => Command::RevokeToken { id: token(state, id)? },
         ClusterRequest::Drain { node: name } => Command::Drain { node: node(state, &name)? },
         ClusterRequest::Resume { node: name } => Command::Resume { node: node(state, &name)? },
         ClusterRequest::RemoveNode { node: name, force } => {
             Command::Remove { node: node(state, &name)?, force }
         }
         ClusterRequest::CreateService { name, service } => {
-            let mut settings = state.settings.clone();
-            settings.services.insert(name.clone(), (*service).clone());
-            check_nodes(state, &settings)?;
+            let wrong = state.check_nodes_of_service(&name, &service);
+            if !wrong.is_empty() {
+                return Err(refused(wrong.join("\n")));
+            }
             Command::PutService { name, service, create: true }
         }
         ClusterRequest::DeleteService { name } => Command::DeleteService { name },

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use standfast_api::{ClusterStatus, EventStatus, Health, NodeStatus, ServiceStatus};
 use standfast_cluster::consensus::{LeaderAnswer, LeaderRequest, Member};
-use standfast_cluster::health::{Known, Severity, health};
+use standfast_cluster::health::{Known, Seen, Severity, health};
 use standfast_cluster::model::{self, Activity, EventKind, Membership, NodeId, Role, State};
 use standfast_settings::ServiceSettings;
 
@@ -13,21 +13,24 @@ use standfast_settings::ServiceSettings;
 const PATIENCE: Duration = Duration::from_millis(700);
 
 /// How the cluster is, as far as this node knows.
-pub(super) async fn cluster(member: &Member) -> ClusterStatus {
+pub(super) async fn cluster(member: &Member, seen: &Seen) -> ClusterStatus {
     let heard = heard(member).await;
     let state = member.state();
     let leadership = member.leadership();
     let data_age = member.data_age();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (severity, reasons) = health(&Known {
+    let known = Known {
+        me: member.identity().node,
         state: &state,
         leader: leadership.leader,
         data_age,
         heard: &heard,
         disk_problem: member.disk_problem(),
         refused: member.refused(),
+        seen,
         now_ms: ms(now),
-    });
+    };
+    let (severity, reasons) = health(&known);
     ClusterStatus {
         cluster: member.identity().cluster.to_string(),
         health: match severity {
@@ -37,7 +40,7 @@ pub(super) async fn cluster(member: &Member) -> ClusterStatus {
         },
         reasons,
         node: member.identity().name.clone(),
-        leader: leadership.leader.map(|leader| state.name_of(leader)),
+        leader: known.leads().map(|leader| state.name_of(leader)),
         term: leadership.term,
         data_age_ms: data_age.map(ms),
         settings_version: state.settings_version,

@@ -8,23 +8,28 @@ use comfy_table::{Cell, CellAlignment, Table};
 use miette::{IntoDiagnostic, miette};
 use standfast_api::{
     ClientStatus, ClusterFailure, ClusterReply, ClusterRequest, ClusterStatus, ExportStatus,
-    LockStatus, ServerStatus, Status as Report,
+    Health, LockStatus, ServerStatus, Status as Report,
 };
 use standfast_settings::format_duration;
 
-use super::cluster::{render_nodes, render_services};
+use super::cluster::{age, render_nodes, render_services};
 use super::{ask, client, print, print_json};
 use crate::cli::Status;
 
 pub(super) fn run(args: &Status) -> miette::Result<ExitCode> {
     let client = client(&args.socket);
     let report = ask(async { client.status().await })?.into_diagnostic()?;
-    // A node outside of any cluster has no such section.
     let cluster = match ask(async { client.cluster(&ClusterRequest::Status).await })? {
         Ok(Ok(ClusterReply::Status(status))) => Some(*status),
+        // A node outside of any cluster has no such section.
         Ok(Err(ClusterFailure::NoCluster)) => None,
-        Ok(Err(failure)) => return Err(miette!("{failure}")),
-        Ok(Ok(_)) => None,
+        // What is served here is still to be seen.
+        Ok(Err(failure)) => Some(ClusterStatus {
+            health: Health::Err,
+            reasons: vec![failure.to_string()],
+            ..ClusterStatus::default()
+        }),
+        Ok(Ok(_)) => return Err(miette!("the daemon answered something else")),
         Err(error) => return Err(error).into_diagnostic(),
     };
     if args.json {
@@ -48,10 +53,13 @@ struct Whole {
 fn of_cluster(status: &ClusterStatus) -> String {
     let mut text = format!("{}\n", status.health);
     status.reasons.iter().for_each(|reason| text += &format!("  {reason}\n"));
-    let age = status.data_age_ms.map_or_else(|| "unknown".into(), |ms| format!("{ms} ms"));
+    if status.cluster.is_empty() {
+        return text + "\n";
+    }
+    let old = status.data_age_ms.map_or_else(|| "unknown".into(), age);
     let leader = status.leader.as_deref().unwrap_or("nobody");
     text += &format!(
-        "cluster {}, led by {leader} (term {}); settings version {}; as {} knows it, {age} old\n",
+        "cluster {}, led by {leader} (term {}); settings version {}; as {} knows it, {old} old\n",
         status.cluster, status.term, status.settings_version, status.node
     );
     text += &format!("\nNODES\n{}", render_nodes(&status.nodes, status.leader.as_deref()));

@@ -3,6 +3,7 @@
 use standfast_settings::{ClusterSettings, ServiceSettings, differences};
 
 use super::Applied;
+use crate::heartbeat::Timing;
 use crate::model::{ChangeReason, EventKind, Outcome, Refusal, State};
 
 impl State {
@@ -52,6 +53,8 @@ impl State {
 
     fn take_settings(&mut self, at: u64, settings: ClusterSettings) -> Applied {
         settings.check().map_err(Refusal::Contradiction)?;
+        let timing = Timing::from(&settings.timing).check();
+        timing.map_err(|error| Refusal::Contradiction(vec![error.to_string()]))?;
         let old = std::mem::replace(&mut self.settings, settings);
         let found = differences(&old, &self.settings);
         let changed = found.into_iter().map(|difference| difference.subject).collect();

@@ -3,13 +3,19 @@
 use super::Applied;
 use crate::model::{MAX_TOKENS, Outcome, Refusal, State, Token, TokenHash, TokenId};
 
+/// How long a token that has ended is remembered, in milliseconds: a day.
+const REMEMBERED_MS: u64 = 24 * 3600 * 1000;
+
 impl State {
     pub(super) fn create_token(&mut self, at: u64, id: &TokenId, token: &Token) -> Applied {
         if self.tokens.get(id) == Some(token) {
             return Ok(Outcome::Done);
         }
-        // What cannot be used any more makes room.
-        self.tokens.retain(|_, token| token.ends_ms > at && token.uses_left != Some(0));
+        // What cannot be used any more is kept for a while, so that a late user is told why.
+        self.tokens.retain(|_, token| token.ends_ms.saturating_add(REMEMBERED_MS) > at);
+        if self.tokens.len() >= MAX_TOKENS {
+            self.tokens.retain(|_, token| token.ends_ms > at && token.uses_left != Some(0));
+        }
         if self.tokens.len() >= MAX_TOKENS {
             return Err(Refusal::TooManyTokens(self.tokens.len()));
         }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use miette::miette;
 use standfast_api::{ClusterReply, ClusterRequest};
 use standfast_settings::{
     ClusterSettings, Difference, Source, cluster_to_toml, load_cluster, load_cluster_source,
@@ -16,6 +17,11 @@ use crate::commands::{findings, print, print_json};
 pub(crate) fn plan(args: &Apply) -> miette::Result<ExitCode> {
     let Some(settings) = read(&args.file)? else { return Ok(ExitCode::FAILURE) };
     let reply = request(&args.socket, &ClusterRequest::Plan { settings: settings.into() })?;
+    if let (ClusterReply::Differences { version, .. }, Some(expected)) = (&reply, args.expect)
+        && *version != expected
+    {
+        return Err(miette!("the settings have version {version}, not {expected}"));
+    }
     tell(args, reply, "would change")
 }
 
@@ -54,7 +60,11 @@ fn render(version: u64, differences: &[Difference], what: &str) -> String {
         return format!("nothing {what}; the settings have version {version}\n");
     }
     let tables: String = differences.iter().map(ToString::to_string).collect();
-    format!("{tables}{} {what}; the settings have version {version}\n", differences.len())
+    let count = match differences.len() {
+        1 => "1 table".to_owned(),
+        count => format!("{count} tables"),
+    };
+    format!("{tables}{count} {what}; the settings have version {version}\n")
 }
 
 pub(crate) fn show(args: &Show) -> miette::Result<ExitCode> {

@@ -9,7 +9,7 @@ use miette::{IntoDiagnostic, WrapErr, miette};
 use standfast_api::{ClientError, ClusterFailure, ClusterRequest};
 use standfast_cluster::consensus::{DEFAULT_PORT, Entrant, found, join as join_cluster, with_port};
 use standfast_cluster::model::Role;
-use standfast_cluster::pki::{Identity, IdentityFiles, JoinToken};
+use standfast_cluster::pki::{Identity, IdentityFiles, JoinToken, PkiError};
 use standfast_settings::{ClusterSettings, load_cluster};
 
 use crate::cli::cluster::{Home, Init, Join};
@@ -31,7 +31,7 @@ pub(crate) fn init(args: &Init) -> miette::Result<ExitCode> {
         None => ClusterSettings::default(),
     };
     let entrant = entrant(&args.home, SOMEWHERE)?;
-    let identity = found(&files(&args.home), &entrant, settings).into_diagnostic()?;
+    let identity = found(&files(&args.home), &entrant, settings).map_err(told)?;
     print(&format!("cluster {} is founded; this node is {}\n", identity.cluster, identity.name))?;
     begin(&args.home, &identity)
 }
@@ -47,10 +47,15 @@ pub(crate) fn join(args: &Join) -> miette::Result<ExitCode> {
     }
     let files = files(&args.home);
     let joined = ask(join_cluster(&files, &entrant, &token, &hints))?;
-    let identity = joined.into_diagnostic()?;
+    let identity = joined.map_err(told)?;
     let Identity { cluster, node, name, .. } = &identity;
     print(&format!("this node is {name}, node {node} of cluster {cluster}\n"))?;
     begin(&args.home, &identity)
+}
+
+/// An error whose text has its cause in it already.
+fn told(error: impl std::fmt::Display) -> miette::Report {
+    miette!("{error}")
 }
 
 fn files(home: &Home) -> IdentityFiles {
@@ -128,7 +133,7 @@ fn read_token(args: &Join) -> miette::Result<JoinToken> {
             ));
         }
     };
-    text.parse().into_diagnostic()
+    text.parse().map_err(|error: PkiError| told(error))
 }
 
 /// A file, or standard input for `-`.

@@ -58,6 +58,14 @@ fn or_dash(text: Option<&str>) -> String {
     text.filter(|text| !text.is_empty()).unwrap_or("-").to_owned()
 }
 
+/// An age as short as it is clear: in milliseconds below ten seconds, then in whole seconds.
+pub(super) fn age(ms: u64) -> String {
+    match ms {
+        0..10_000 => format!("{ms} ms"),
+        ms => format_duration(Duration::from_secs(ms / 1000)),
+    }
+}
+
 /// The time since then, in its largest units.
 fn ago(since_seconds: u64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -16,14 +16,17 @@ pub(crate) fn run(args: &Service) -> miette::Result<ExitCode> {
             let name = args.name.clone();
             let order = ClusterRequest::CreateService { name, service: settings(args)?.into() };
             request(&args.socket, &order)?;
+            print(&format!("`{}` is made; `standfast status` shows who serves it\n", args.name))?;
         }
         ServiceCommand::Move(args) => {
             let (name, node) = (args.name.clone(), args.node.clone());
             request(&args.socket, &ClusterRequest::MoveService { name, node })?;
+            print(&format!("`{}` is to move to `{}`\n", args.name, args.node))?;
         }
         ServiceCommand::Delete(args) => {
             let name = args.name.clone();
             request(&args.socket, &ClusterRequest::DeleteService { name })?;
+            print(&format!("`{}` is deleted; its data stays\n", args.name))?;
         }
         ServiceCommand::List(args) => {
             let services = status(&args.socket)?.services;
@@ -84,11 +87,14 @@ pub(crate) fn render(services: &[ServiceStatus]) -> String {
             Some(to) => format!("{} -> {to}", or_dash(service.holder.as_deref())),
             None => or_dash(service.holder.as_deref()),
         };
-        let since = if service.epoch == 0 { "-".into() } else { ago(service.since) };
+        // It had no holder yet.
+        let fresh = service.epoch == 0;
+        let since = if fresh { "-".into() } else { ago(service.since) };
+        let epoch = if fresh { "-".into() } else { service.epoch.to_string() };
         table.add_row(vec![
             service.name.clone(),
             node,
-            service.epoch.to_string(),
+            epoch,
             since,
             or_dash(Some(&service.reason)),
             or_dash(Some(&service.addresses.join(" "))),

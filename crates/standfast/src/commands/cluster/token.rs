@@ -23,6 +23,7 @@ pub(crate) fn run(args: &Token) -> miette::Result<ExitCode> {
         }
         TokenCommand::Revoke(args) => {
             request(&args.socket, &ClusterRequest::RevokeToken { id: args.name.clone() })?;
+            print(&format!("token {} lets nobody in any more\n", args.name))?;
         }
     }
     Ok(ExitCode::SUCCESS)
