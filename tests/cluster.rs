@@ -36,8 +36,7 @@ impl Node {
     fn new(lab: &Lab, name: &str) -> Result<Self> {
         let directory = lab.dir().join(format!("{name}.node"));
         fs::create_dir(&directory)?;
-        let node =
-            Self { host: lab.host(name)?, program: standfast()?, directory, daemon: None };
+        let node = Self { host: lab.host(name)?, program: standfast()?, directory, daemon: None };
         let settings = format!("[server]\nstate_dir = {:?}\nrpcbind = \"off\"\n", node.state());
         fs::write(node.file("standfast.toml"), settings)?;
         Ok(node)
@@ -254,7 +253,8 @@ fn grows(lab: &Lab) -> Result {
     nas1.run(&["node", "remove", "arbiter", "--force"])?;
     nas2.until("it to be gone", |cluster| all_vote(cluster, 2))?;
     let events = nas2.run(&["events"])?;
-    for part in ["cluster founded by nas1", "nas2 joined as node 2", "arbiter is being forced out"] {
+    for part in ["cluster founded by nas1", "nas2 joined as node 2", "arbiter is being forced out"]
+    {
         assert!(events.contains(part), "{part} is not in {events}");
     }
     Ok(())
@@ -267,7 +267,10 @@ fn settings(lab: &Lab) -> Result {
     let path = file.to_str().unwrap_or_default();
     let write = |text: &str| fs::write(&file, text);
     write("[timing]\nlease_tme = \"1s\"\n")?;
-    nas1.refused(&["plan", path], &["cluster.toml:2:1", "lease_tme", "did you mean `lease_time`?"])?;
+    nas1.refused(
+        &["plan", path],
+        &["cluster.toml:2:1", "lease_tme", "did you mean `lease_time`?"],
+    )?;
     write("[timing]\nlease_time = \"100ms\"\n")?;
     nas1.refused(&["apply", path], &["`lease_time` (100ms) must be at least 3 times"])?;
     write("[[service]]\nname = \"vmstore\"\nprefer = [\"nas7\"]\n")?;
@@ -300,9 +303,8 @@ fn settings(lab: &Lab) -> Result {
         &["service", "create", "home", "--export", "/srv/home"],
         &["`home` has exports but no `pool`"],
     )?;
-    let services = arbiter.until("the service to be known", |cluster| {
-        cluster["services"][0]["name"] == "vmstore"
-    })?;
+    let services = arbiter
+        .until("the service to be known", |cluster| cluster["services"][0]["name"] == "vmstore")?;
     assert_eq!(services["services"].as_array().map(Vec::len), Some(1));
     assert!(arbiter.run(&["service", "list"])?.contains("vmstore"));
     nas1.run(&["service", "delete", "vmstore"])?;

@@ -300,10 +300,7 @@ mod tests {
         assert_eq!(severity, Severity::Err);
         assert_eq!(
             reasons,
-            [
-                "nobody serves `s`",
-                "1/3 voters down: n3 (not heard by this leader); quorum: n1, n2"
-            ]
+            ["nobody serves `s`", "1/3 voters down: n3 (not heard by this leader); quorum: n1, n2"]
         );
         let held = LeaseRecord { holder: Some(NodeId(1)), ..LeaseRecord::default() };
         state.leases.insert("s".into(), held);

@@ -163,7 +163,7 @@ fn what_contradicts_itself_is_named_where_it_stands() {
         ),
         (
             "[[service]]\nname = \"a\"\nfailback = \"later\"\n",
-            "cluster.toml:3:12: error: `failback`",
+            "cluster.toml:3:12: error: `later` is not one of \"stay\", \"idle\", \"now\"",
         ),
     ] {
         let error = first_error(text);
@@ -175,8 +175,7 @@ fn what_contradicts_itself_is_named_where_it_stands() {
 fn exports_are_told_apart_and_belong_to_one_service() {
     let pool = "[[pool]]\nname = \"p\"\npath = \"/m\"\n";
     let service = |name: &str| format!("[[service]]\nname = \"{name}\"\npool = \"p\"\n");
-    let export =
-        |rest: &str| format!("[[service.export]]\n{rest}allow = \"10.0.0.0/8:ro\"\n");
+    let export = |rest: &str| format!("[[service.export]]\n{rest}allow = \"10.0.0.0/8:ro\"\n");
     for (services, expected) in [
         (
             service("a") + &export("path = \"/m/a\"\n") + &export("path = \"/m/a\"\n"),

@@ -17,8 +17,8 @@ use crate::model::{
     Activity, ClusterId, FORMAT, InitialState, Keys, Member, Membership, NodeId, Role, Secret,
 };
 use crate::pki::{
-    Authority, Founding, Identity, IdentityFiles, JoinToken, PkiError, authority_fingerprint, explain,
-    joining_client, random,
+    Authority, Founding, Identity, IdentityFiles, JoinToken, PkiError, authority_fingerprint,
+    explain, joining_client, random,
 };
 
 /// The port on which members find each other.

@@ -29,7 +29,9 @@ impl Refusal {
                 let services: Vec<_> = state.settings.services.keys().map(String::as_str).collect();
                 match services.is_empty() {
                     true => format!("there is no service `{name}`; there are none yet"),
-                    false => format!("there is no service `{name}`; there are {}", services.join(", ")),
+                    false => {
+                        format!("there is no service `{name}`; there are {}", services.join(", "))
+                    }
                 }
             }
             other => other.to_string(),

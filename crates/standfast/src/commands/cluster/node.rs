@@ -20,7 +20,10 @@ pub(crate) fn run(args: &Node) -> miette::Result<ExitCode> {
         }
         NodeCommand::Drain(args) => {
             request(&args.socket, &ClusterRequest::Drain { node: args.name.clone() })?;
-            print(&format!("`{}` is being drained; `standfast node list` shows what it still holds\n", args.name))?;
+            print(&format!(
+                "`{}` is being drained; `standfast node list` shows what it still holds\n",
+                args.name
+            ))?;
         }
         NodeCommand::Resume(args) => {
             request(&args.socket, &ClusterRequest::Resume { node: args.name.clone() })?;
@@ -30,7 +33,9 @@ pub(crate) fn run(args: &Node) -> miette::Result<ExitCode> {
             let order = ClusterRequest::RemoveNode { node: args.name.clone(), force: args.force };
             request(&args.socket, &order)?;
             let name = &args.name;
-            print(&format!("`{name}` is being removed; `standfast node list` shows it until it is gone\n"))?;
+            print(&format!(
+                "`{name}` is being removed; `standfast node list` shows it until it is gone\n"
+            ))?;
         }
     }
     Ok(ExitCode::SUCCESS)
