@@ -15,6 +15,9 @@ const OVERDUE: u32 = 6;
 /// chances to elect another one.
 const PATIENCE: u32 = 5;
 
+/// Services that are named in one reason.
+const SHOWN: usize = 5;
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -72,9 +75,12 @@ impl Known<'_> {
 pub fn health(known: &Known<'_>) -> (Severity, Vec<String>) {
     let mut found = Vec::new();
     of_this_node(known, &mut found);
-    of_consensus(known, &mut found);
-    of_members(known, &mut found);
-    of_services(known, &mut found);
+    // Of a cluster that does not speak to this node, all that it knows is old.
+    if known.refused.is_none() {
+        of_consensus(known, &mut found);
+        of_members(known, &mut found);
+        of_services(known, &mut found);
+    }
     found.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
     let worst = found.iter().map(|(severity, _)| *severity).max().unwrap_or_default();
     (worst, found.into_iter().map(|(_, reason)| reason).collect())
@@ -115,7 +121,7 @@ fn of_consensus(known: &Known<'_>, found: &mut Found) {
     let members = placement::Membership { servers: servers.len(), witnesses: witnesses.len() };
     // One node is a cluster of one and needs nothing else; more than two survive the loss of one.
     if servers.is_empty() || servers.len() + witnesses.len() == 2 {
-        found.extend(failover_advice(members, true).map(|advice| (Severity::Warn, advice)));
+        found.extend(failover_advice(members).map(|advice| (Severity::Warn, advice)));
     }
 }
 
@@ -194,15 +200,20 @@ fn of_voters(known: &Known<'_>, found: &mut Found) {
 }
 
 fn of_services(known: &Known<'_>, found: &mut Found) {
-    for name in known.state.settings.services.keys() {
-        let held = known.state.leases.get(name).is_some_and(|lease| lease.holder.is_some());
-        if !held {
-            let why = known.seen.homeless.get(name).map(|why| format!(": {why}"));
-            found.push((
-                Severity::Err,
-                format!("nobody serves `{name}`{}", why.unwrap_or_default()),
-            ));
-        }
+    let held = |name: &String| known.state.leases.get(name).is_some_and(|l| l.holder.is_some());
+    // Services that share a reason share a line: all of them may be without a holder.
+    let mut by_reason: BTreeMap<Option<&String>, Vec<&String>> = BTreeMap::new();
+    for name in known.state.settings.services.keys().filter(|name| !held(name)) {
+        by_reason.entry(known.seen.homeless.get(name)).or_default().push(name);
+    }
+    for (why, names) in by_reason {
+        let shown: Vec<_> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+        let more = match names.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        found.push((Severity::Err, format!("nobody serves {}{more}{why}", shown.join(", "))));
     }
 }
 
@@ -358,6 +369,25 @@ mod tests {
     }
 
     #[test]
+    fn many_services_without_a_holder_are_one_line() {
+        let mut state = state(3);
+        for number in 1..=8 {
+            state.settings.services.insert(format!("s{number}"), Default::default());
+        }
+        let why = "every node is drained".to_owned();
+        let seen = Seen { homeless: [("s8".into(), why)].into(), ..Seen::default() };
+        let (_, reasons) =
+            look_with(&state, Some(NodeId(1)), &all_heard(), |known| known.seen = &seen);
+        assert_eq!(
+            reasons,
+            [
+                "nobody serves `s1`, `s2`, `s3`, `s4`, `s5` and 2 more",
+                "nobody serves `s8`: every node is drained"
+            ]
+        );
+    }
+
+    #[test]
     fn troubles_of_this_node_are_errors() {
         let (severity, reasons) = look_with(&state(3), Some(NodeId(1)), &all_heard(), |known| {
             known.disk_problem = Some("the disk is full".into());
@@ -365,6 +395,10 @@ mod tests {
         });
         assert_eq!(severity, Severity::Err);
         assert_eq!(reasons, ["this node was removed", "the disk is full"]);
+        let (_, reasons) = look_with(&state(2), None, &all_heard(), |known| {
+            known.refused = Some("this node was removed".into());
+        });
+        assert_eq!(reasons, ["this node was removed"], "what it knows of the others is old");
     }
 
     #[test]

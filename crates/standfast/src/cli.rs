@@ -27,7 +27,7 @@ pub(crate) enum Command {
     Run(Run),
     /// Say what is wrong with a settings file, and what in it is dangerous
     Check(Check),
-    /// Show exports, clients and what they do now
+    /// Show how the cluster is, exports, clients and what they do now
     Status(Status),
     /// Have the daemon read its settings file again; clients do not notice
     Reload(Reload),

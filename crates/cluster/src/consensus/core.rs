@@ -20,6 +20,10 @@ use crate::pki::{IdentityFiles, TlsIdentity};
 /// How long the leader may take for what another member asks of it.
 pub(super) const LEADER_PATIENCE: Duration = Duration::from_secs(5);
 
+/// The way back for a node that was removed or replaced.
+pub(super) const COME_AGAIN: &str = "stop its daemon, move the directory `cluster` out of its state \
+    directory, and join again with a new token: it will be a new node";
+
 /// Everything that runs for a member.
 pub(super) struct Core {
     pub(super) node: NodeId,

@@ -59,7 +59,11 @@ pub enum EntryError {
     #[error("the token names no address of a member; give one, such as 10.0.0.1:{DEFAULT_PORT}")]
     NobodyToAsk,
     /// Nobody answered.
-    #[error("no member of the cluster could be asked:\n{}", .0.join("\n"))]
+    #[error(
+        "no member of the cluster could be asked:\n{}\nis a daemon running there, and TCP port \
+         {DEFAULT_PORT} open? Any member will do: give the address of one that runs",
+        .0.join("\n")
+    )]
     NobodyAnswers(Vec<String>),
     /// The cluster does not let the node in.
     #[error("the cluster does not let this node in: {0}")]

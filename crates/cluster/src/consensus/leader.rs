@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use data_encoding::HEXLOWER_PERMISSIVE;
 use openraft::error::{CheckIsLeaderError, ClientWriteError, RaftError};
 
-use super::core::{Core, no_quorum, now_ms};
+use super::core::{COME_AGAIN, Core, no_quorum, now_ms};
 use super::wire::{JoinAnswer, JoinRequest, LeaderAnswer, LeaderError, LeaderRequest};
 use crate::model::{Command, NodeId, Outcome, Stamped, State, TokenHash};
 use crate::pki::{Authority, PkiError, Request, fingerprint};
@@ -81,11 +81,7 @@ impl Core {
         let secret = secret.map_err(|_| LeaderError::Refused("the token is malformed".into()))?;
         let state = self.state();
         if let Some(member) = join.member.filter(|member| state.was_removed(*member)) {
-            let why = format!(
-                "it was removed from this cluster, as node {member}; stop its daemon, move its \
-                 directory `cluster` away (below its state directory), and join again: it will be a \
-                 new node"
-            );
+            let why = format!("it was removed from this cluster, as node {member}; {COME_AGAIN}");
             return Err(LeaderError::Refused(why));
         }
         let command = Command::Admit {

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::core::Core;
+use super::core::{COME_AGAIN, Core};
 use super::wire::{
     MAX_FRAME, MAX_STRANGER_FRAME, Reply, Request, UNASKED, encode, read_frame, write_frame,
 };
@@ -207,7 +207,7 @@ impl Core {
                 peer.cluster
             ));
         }
-        let advice = "empty its state directory and join again with a new token";
+        let advice = COME_AGAIN;
         let NodeId(id) = peer.node;
         if state.was_removed(peer.node) {
             return Some(format!("node {id} was removed from the cluster; {advice}"));

@@ -43,7 +43,10 @@ pub enum StartError {
     #[error(transparent)]
     Pki(#[from] PkiError),
     /// It cannot listen.
-    #[error("cannot listen for the other nodes on {address}: {source}")]
+    #[error(
+        "cannot listen for the other nodes on {address}: {source}; if this node has another address \
+         now, tell the others with `standfast join --address`, with a new token"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,

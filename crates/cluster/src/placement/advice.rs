@@ -9,9 +9,8 @@ pub struct Membership {
     pub witnesses: usize,
 }
 
-/// What to add so that services fail over by themselves; `None` if they do. `two_holders_harm` is
-/// whether there is a service on storage where two holders at once do harm.
-pub fn failover_advice(members: Membership, two_holders_harm: bool) -> Option<String> {
+/// What to add so that services fail over by themselves; `None` if they do.
+pub fn failover_advice(members: Membership) -> Option<String> {
     let voters = members.servers + members.witnesses;
     match (members.servers, voters) {
         (0, _) => Some("no node can serve: add one that is no witness (`standfast join`)".into()),
@@ -20,16 +19,10 @@ pub fn failover_advice(members: Membership, two_holders_harm: bool) -> Option<St
              may be a witness (`standfast join`)"
                 .into(),
         ),
-        (_, 2) if two_holders_harm => Some(
-            "two nodes without a witness: when they do not hear each other, neither can tell \
-             whether the other one still serves, and on this storage two holders at once would do \
-             harm, so services do not fail over by themselves; add a third node or a witness \
-             (`standfast join --witness`)"
-                .into(),
-        ),
         (_, 2) => Some(
-            "two nodes without a witness: services fail over only with `election = \"vrrp\"`, which \
-             this storage allows; or add a third node or a witness (`standfast join --witness`)"
+            "two nodes without a witness do not fail over by themselves: neither can tell whether \
+             the other one is dead or cut off; add a third node or a witness (`standfast token \
+             create` here, `standfast join --witness` there)"
                 .into(),
         ),
         (_, even) if even % 2 == 0 => Some(format!(
@@ -48,15 +41,14 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        let advice = |servers, witnesses, harm| {
-            failover_advice(Membership { servers, witnesses }, harm).unwrap_or_default()
+        let advice = |servers, witnesses| {
+            failover_advice(Membership { servers, witnesses }).unwrap_or_default()
         };
-        assert_eq!(advice(3, 0, true), "");
-        assert_eq!(advice(2, 1, true), "");
-        assert!(advice(2, 0, true).contains("--witness"));
-        assert!(advice(2, 0, false).contains("vrrp"));
-        assert!(advice(1, 0, true).contains("second"));
-        assert!(advice(0, 3, true).contains("no witness"));
-        assert!(advice(4, 0, true).contains("4 voters survive the loss of 1"));
+        assert_eq!(advice(3, 0), "");
+        assert_eq!(advice(2, 1), "");
+        assert!(advice(2, 0).contains("--witness"));
+        assert!(advice(1, 0).contains("second"));
+        assert!(advice(0, 3).contains("no witness"));
+        assert!(advice(4, 0).contains("4 voters survive the loss of 1"));
     }
 }

@@ -49,7 +49,7 @@ impl State {
     }
 
     fn admit_again(&mut self, at: u64, id: NodeId, command: &Command) -> Applied {
-        let Command::Admit { token, certificate_ends_ms, .. } = command else {
+        let Command::Admit { token, certificate_ends_ms, addresses, .. } = command else {
             return Err(Refusal::NotFounded);
         };
         let known = self.tokens.values().find(|known| known.hash == *token);
@@ -61,6 +61,8 @@ impl State {
             return Err(Refusal::IsLeaving(id));
         }
         member.certificate_ends_ms = member.certificate_ends_ms.max(*certificate_ends_ms);
+        // It may have moved.
+        member.addresses.clone_from(addresses);
         Ok(admitted(member))
     }
 
