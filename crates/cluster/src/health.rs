@@ -266,7 +266,16 @@ mod tests {
         heard: &BTreeMap<NodeId, Duration>,
         change: impl FnOnce(&mut Known<'_>),
     ) -> (Severity, Vec<String>) {
-        let seen = Seen::default();
+        look_at(state, leader, heard, &Seen::default(), change)
+    }
+
+    fn look_at(
+        state: &State,
+        leader: Option<NodeId>,
+        heard: &BTreeMap<NodeId, Duration>,
+        seen: &Seen,
+        change: impl FnOnce(&mut Known<'_>),
+    ) -> (Severity, Vec<String>) {
         let mut known = Known {
             me: NodeId(1),
             state,
@@ -275,7 +284,7 @@ mod tests {
             heard,
             disk_problem: None,
             refused: None,
-            seen: &seen,
+            seen,
             now_ms: 0,
         };
         change(&mut known);
@@ -359,8 +368,7 @@ mod tests {
             homeless: [("s".into(), "every node is drained".into())].into(),
             findings: [("pool shared".into(), (Severity::Warn, "it is nearly full".into()))].into(),
         };
-        let (severity, reasons) =
-            look_with(&state, Some(NodeId(1)), &all_heard(), |known| known.seen = &seen);
+        let (severity, reasons) = look_at(&state, Some(NodeId(1)), &all_heard(), &seen, |_| {});
         assert_eq!(severity, Severity::Err);
         assert_eq!(
             reasons,
@@ -376,8 +384,7 @@ mod tests {
         }
         let why = "every node is drained".to_owned();
         let seen = Seen { homeless: [("s8".into(), why)].into(), ..Seen::default() };
-        let (_, reasons) =
-            look_with(&state, Some(NodeId(1)), &all_heard(), |known| known.seen = &seen);
+        let (_, reasons) = look_at(&state, Some(NodeId(1)), &all_heard(), &seen, |_| {});
         assert_eq!(
             reasons,
             [
