@@ -42,6 +42,11 @@ impl BootTime {
         Self(u64::try_from(time.as_nanos()).unwrap_or(NEVER))
     }
 
+    /// The time since the machine started.
+    pub fn since_start(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+
     /// The moment that is `later` than this one.
     pub fn after(self, later: Duration) -> Self {
         let later = u64::try_from(later.as_nanos()).unwrap_or(NEVER);

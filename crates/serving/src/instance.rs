@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -20,12 +20,14 @@ use standfast_nfs::v4::keeper::Keeper;
 use standfast_nfs::v4::kept_files::keep_files;
 use standfast_rpc::gate::ReplyGate;
 use standfast_rpc::server::Binding;
+use standfast_rpc::server::SocketWatch;
 use standfast_rpc::{Program, Server};
 use standfast_settings::Settings;
 use standfast_vfs::IdentityScope;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::connections::{Connections, Ends, Sockets};
 use crate::journal::{Epoch, KeptNote, OpenJournal, open_journal, tell_of_start};
 use crate::limits::{lock_limits, payload_limits, server_limits, state_settings};
 use crate::listen::Listening;
@@ -193,6 +195,8 @@ impl Opening {
         );
         server.set_reply_log(Arc::new(JournaledReplies(Arc::clone(&log))));
         replies::restore(server.reply_cache(), replies, Instant::now());
+        let (sockets, before) = begin_connections(&place, log.epoch());
+        server.watch_sockets(Arc::clone(&sockets) as _);
         let Self { name, settings, storages, problems, timings, .. } = self;
         Ok(Taken {
             name,
@@ -207,8 +211,23 @@ impl Opening {
             server,
             keeper,
             log,
+            sockets,
+            before,
         })
     }
+}
+
+/// Begins the table of connections; a service without one serves all the same.
+fn begin_connections(place: &Place, epoch: u64) -> (Arc<Sockets>, Vec<Ends>) {
+    let (connections, before) = match Connections::begin(&place.path(), epoch) {
+        Ok((connections, before)) => (Some(connections), before),
+        Err(error) => {
+            tracing::warn!(%error, place = %place.shown.display(),
+                "connections are not on record: after a change of holder clients wait for timers");
+            (None, Vec::new())
+        }
+    };
+    (Arc::new(Sockets { connections, also: OnceLock::new() }), before)
 }
 
 /// Finds out what became of operations that the last run of the service did not end, and lets
@@ -282,9 +301,16 @@ pub struct Taken {
     server: Arc<Server>,
     keeper: Arc<Keeper>,
     log: Arc<JournalLog>,
+    sockets: Arc<Sockets>,
+    before: Vec<Ends>,
 }
 
 impl Taken {
+    /// Says who else is told of sockets, once.
+    pub fn watch_sockets(&self, watch: Arc<dyn SocketWatch>) {
+        let _first = self.sockets.also.set(watch);
+    }
+
     /// Why some exports are not served.
     pub fn problems(&self) -> &[String] {
         &self.problems
@@ -319,7 +345,7 @@ impl Taken {
         let listening_on = listening.addresses();
         let sockets = Mutex::new(listening.serve(&self.server, &stopped));
         let Self { name, storages, problems, timings, .. } = self;
-        let Self { place, note, service, locks, server, keeper, log, .. } = self;
+        let Self { place, note, service, locks, server, keeper, log, before, .. } = self;
         let instance = Arc::new(Instance {
             name,
             listening: listening_on,
@@ -332,6 +358,7 @@ impl Taken {
             keeper,
             log,
             sockets,
+            before,
             stop,
             failed,
         });
@@ -364,6 +391,7 @@ pub struct Instance {
     log: Arc<JournalLog>,
     /// What serves the sockets.
     sockets: Mutex<Vec<JoinHandle<()>>>,
+    before: Vec<Ends>,
     stop: watch::Sender<bool>,
     failed: watch::Sender<Option<String>>,
 }
@@ -404,6 +432,11 @@ impl Instance {
     /// How long each step of the start took.
     pub fn timings(&self) -> &Timings {
         &self.timings
+    }
+
+    /// The connections that holders before this one had, to be woken.
+    pub fn connections_before(&self) -> &[Ends] {
+        &self.before
     }
 
     /// The right of its replies to leave.

@@ -12,6 +12,7 @@
 //! [`Instance::stop`] ends it: drained, with a word to the clients, or silently when the service
 //! goes on elsewhere.
 
+mod connections;
 mod error;
 mod identity;
 mod instance;
@@ -28,6 +29,7 @@ mod snapshots;
 mod storage;
 mod timings;
 
+pub use connections::Ends;
 pub use error::StartError;
 pub use instance::{Instance, Manner, Opening, Taken};
 pub use journal::Epoch;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -165,6 +166,9 @@ impl Connection {
         };
         if !self.server.gate.may_send() {
             silence::forsake(&self.stream);
+        } else {
+            // Somebody else may have a descriptor of it ([`super::SocketWatch`]): it ends all the same.
+            let _ended = SockRef::from(&self.stream).shutdown(std::net::Shutdown::Both);
         }
         let mut in_flight = std::mem::take(&mut self.in_flight);
         if !in_flight.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -96,6 +97,9 @@ impl Server {
         listener: TcpListener,
         mut shutdown: watch::Receiver<bool>,
     ) {
+        if let Some(watch) = self.sockets.get() {
+            watch.listening(listener.as_fd());
+        }
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -137,6 +141,9 @@ impl Server {
             local: canonical(local),
             transport: Transport::Tcp,
         };
+        if let Some(watch) = self.sockets.get() {
+            watch.accepted(stream.as_fd(), &peer);
+        }
         let calls = ChannelEnd::new(self.limits().callbacks_per_connection);
         let activity = Arc::new(Activity::with_channel(peer, calls.channel()));
         // It counts from here on, so that the limit holds whatever the other thread does.
@@ -157,8 +164,14 @@ impl Server {
                 }
             };
             tracing::debug!(client = %peer.address, "connected");
+            let (watch, gate) = (server.sockets.get().cloned(), Arc::clone(&server.gate));
             let connection = Connection::new(server, stream, activity, registration, calls);
             let ended = connection.serve(shutdown).await;
+            if let Some(watch) = watch
+                && gate.may_send()
+            {
+                watch.ended(&peer);
+            }
             tracing::debug!(client = %peer.address, reason = %ended, "disconnected");
         });
     }

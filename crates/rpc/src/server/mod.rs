@@ -12,6 +12,7 @@ mod running;
 mod silence;
 
 use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub use reactors::Reactors;
 
 use crate::budget::Budget;
 use crate::gate::ReplyGate;
-use crate::program::Program;
+use crate::program::{Peer, Program};
 use crate::reply_cache::{ReplyCache, ReplyLog};
 
 /// How long calls that still run are kept when the service goes on elsewhere: some wait for what
@@ -54,6 +55,19 @@ pub struct Server {
     /// No call begins.
     draining: watch::Sender<bool>,
     reply_log: OnceLock<Arc<dyn ReplyLog>>,
+    sockets: OnceLock<Arc<dyn SocketWatch>>,
+}
+
+/// Who is told of the sockets of a server, as they come and go. No call may wait.
+pub trait SocketWatch: Send + Sync {
+    /// Clients may connect.
+    fn listening(&self, _socket: BorrowedFd<'_>) {}
+
+    /// A client has connected.
+    fn accepted(&self, _socket: BorrowedFd<'_>, _peer: &Peer) {}
+
+    /// The connection is over; not told of connections that are left without a word.
+    fn ended(&self, _peer: &Peer) {}
 }
 
 impl Server {
@@ -97,6 +111,7 @@ impl Server {
             silenced: watch::Sender::new(false),
             draining: watch::Sender::new(false),
             reply_log: OnceLock::new(),
+            sockets: OnceLock::new(),
         })
     }
 
@@ -153,6 +168,11 @@ impl Server {
     /// Says where replies are kept that must outlive this server, once.
     pub fn set_reply_log(&self, log: Arc<dyn ReplyLog>) {
         let _ = self.reply_log.set(log);
+    }
+
+    /// Says who is told of sockets, once.
+    pub fn watch_sockets(&self, watch: Arc<dyn SocketWatch>) {
+        let _ = self.sockets.set(watch);
     }
 
     /// The reply cache.
