@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -78,7 +79,7 @@ impl Directory {
             let source = std::io::Error::from(std::io::ErrorKind::NotADirectory);
             return Err(failed("use it as a pool; is it mounted?", &self.path)(source));
         }
-        match fs::create_dir(&hidden) {
+        match fs::DirBuilder::new().mode(0o700).create(&hidden) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                 return Err(failed("make the cluster's directory", &hidden)(error));
             }

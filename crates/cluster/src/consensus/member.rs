@@ -21,6 +21,8 @@ use super::store::{Applied, StoreError, open};
 use super::types::Raft;
 use super::wire::{LeaderAnswer, LeaderError, LeaderRequest};
 use super::{elector, listener, membership, upkeep};
+use crate::heartbeat::Support;
+use crate::lease::{Term, Voters};
 use crate::model::{Command, NodeId, Outcome, State};
 use crate::pki::{Identity, IdentityFiles, PkiError, TlsIdentity};
 
@@ -93,6 +95,20 @@ pub struct Leadership {
     pub term: u64,
     /// Whether it is this node.
     pub is_me: bool,
+}
+
+/// What heartbeats and leases go by: who leads for sure, and who votes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mandate {
+    /// The term of the vote that was seen last.
+    pub term: Term,
+    /// Who leads it, once that is certain.
+    pub leader: Option<NodeId>,
+    /// This node leads, and has applied the first entry of its term: it knows all that was
+    /// committed before.
+    pub is_ready: bool,
+    /// Who votes.
+    pub voters: Voters,
 }
 
 /// A running member of a cluster.
@@ -253,6 +269,47 @@ impl Member {
             let now = self.leadership();
             if now != known || metrics.changed().await.is_err() {
                 return now;
+            }
+        }
+    }
+
+    /// The promise of this voter to leaders, which its votes and its heartbeats share.
+    pub fn support(&self) -> Arc<Mutex<Support>> {
+        self.core.log.support()
+    }
+
+    /// Who leads for sure and who votes, now.
+    pub fn mandate(&self) -> Mandate {
+        let metrics = self.core.raft.metrics();
+        let metrics = metrics.borrow();
+        let leader = metrics.vote.leader_id();
+        let is_me = metrics.state == openraft::ServerState::Leader
+            && metrics.current_leader == Some(self.core.node.0);
+        let applied = metrics.last_applied.map(|log| *log.committed_leader_id());
+        let is_ready = is_me
+            && applied.is_some_and(|applied| {
+                applied.term == leader.term && applied.node_id == leader.node_id
+            });
+        let voters = metrics.membership_config.membership().get_joint_config();
+        let voters = voters.iter().map(|set| set.iter().copied().map(NodeId).collect());
+        Mandate {
+            term: Term::of_vote(leader.term, NodeId(leader.node_id)),
+            leader: metrics.current_leader.map(NodeId),
+            is_ready,
+            voters: Voters(voters.collect()),
+        }
+    }
+
+    /// Returns when [`Self::mandate`] is another one; never, if the consensus has ended.
+    pub async fn mandate_changed(&self, known: &Mandate) -> Mandate {
+        let mut metrics = self.core.raft.metrics();
+        loop {
+            let now = self.mandate();
+            if now != *known {
+                return now;
+            }
+            if metrics.changed().await.is_err() {
+                std::future::pending::<()>().await;
             }
         }
     }

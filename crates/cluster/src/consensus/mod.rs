@@ -23,6 +23,6 @@ mod wire;
 
 pub use entry::{DEFAULT_PORT, Entrant, EntryError, found, join, make_token, with_port};
 pub use links::Links;
-pub use member::{Leadership, Member, MemberOptions, ProposeError, StartError};
+pub use member::{Leadership, Mandate, Member, MemberOptions, ProposeError, StartError};
 pub use types::TypeConfig;
 pub use wire::{JoinAnswer, JoinRequest, LeaderAnswer, LeaderError, LeaderRequest};

@@ -38,6 +38,12 @@ pub const MOST_OCTETS: usize = 20 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClusterId(pub [u8; 16]);
 
+impl From<crate::model::ClusterId> for ClusterId {
+    fn from(cluster: crate::model::ClusterId) -> Self {
+        Self(cluster.0.to_be_bytes())
+    }
+}
+
 /// What a node says of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
@@ -138,6 +144,13 @@ pub struct Seal {
 }
 
 impl Seal {
+    /// With the key that the cluster has agreed on; nothing if that is no key.
+    pub fn of_state(state: &crate::model::State) -> Option<Self> {
+        let key = state.keys.heartbeats.expose().as_bytes();
+        let key = data_encoding::HEXLOWER_PERMISSIVE.decode(key).ok()?;
+        Some(Self::new(state.cluster.into(), &key.try_into().ok()?, None))
+    }
+
     /// With the cluster's key, of 32 octets, and the one before it while nodes change over.
     pub fn new(cluster: ClusterId, key: &[u8; 32], previous: Option<&[u8; 32]>) -> Self {
         let make = |octets: &[u8; 32]| hmac::Key::new(hmac::HMAC_SHA256, octets);

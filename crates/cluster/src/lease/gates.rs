@@ -1,7 +1,7 @@
 //! The gates of all services of a node.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -15,7 +15,22 @@ type Known = BTreeMap<ServiceId, (Epoch, Arc<ReplyGate>)>;
 /// The gate of each service that the node has a right to, shared by who keeps the leases and who
 /// sends replies. Each epoch has a gate of its own, so one that was closed is never opened again.
 #[derive(Clone, Debug, Default)]
-pub struct Gates(Arc<Mutex<Known>>);
+pub struct Gates(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    known: Mutex<Known>,
+    /// Who is told of the end of each lease, as it is renewed.
+    listener: OnceLock<Listener>,
+}
+
+type Listener = Box<dyn Fn(BootTime) + Send + Sync>;
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.known.lock().fmt(f)
+    }
+}
 
 /// Both count from the start of the machine, suspended time included.
 fn boot_time(moment: Moment) -> BootTime {
@@ -23,16 +38,21 @@ fn boot_time(moment: Moment) -> BootTime {
 }
 
 impl Gates {
+    /// Tells `listener` of the end of each lease, at each renewal; once only. It must not wait.
+    pub fn tell(&self, listener: impl Fn(BootTime) + Send + Sync + 'static) {
+        let _first = self.0.listener.set(Box::new(listener));
+    }
+
     /// The gate of an epoch, if that is the one that the node has a right to.
     pub fn get(&self, service: ServiceId, epoch: Epoch) -> Option<Arc<ReplyGate>> {
-        let gates = self.0.lock();
+        let gates = self.0.known.lock();
         let (current, gate) = gates.get(&service)?;
         (*current == epoch).then(|| Arc::clone(gate))
     }
 
     /// The right is this one now. A gate of an earlier epoch is closed for good.
     pub fn set(&self, service: ServiceId, right: Right) {
-        let mut gates = self.0.lock();
+        let mut gates = self.0.known.lock();
         let known = gates.get(&service).map(|(epoch, _)| *epoch);
         if known != right.epoch()
             && let Some((_, gate)) = gates.remove(&service)
@@ -44,12 +64,15 @@ impl Gates {
         let (_, gate) = gates.entry(service).or_insert_with(closed);
         if let Right::Held { until, .. } = right {
             gate.open_until(boot_time(until));
+            if let Some(listener) = self.0.listener.get() {
+                listener(boot_time(until));
+            }
         }
     }
 
     /// Closes all of them: the node ends, or its thinking does.
     pub fn close_all(&self) {
-        std::mem::take(&mut *self.0.lock()).values().for_each(|(_, gate)| gate.close());
+        std::mem::take(&mut *self.0.known.lock()).values().for_each(|(_, gate)| gate.close());
     }
 }
 

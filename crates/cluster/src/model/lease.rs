@@ -55,6 +55,9 @@ impl fmt::Display for ChangeReason {
 pub struct LeaseRecord {
     /// The holder.
     pub holder: Option<NodeId>,
+    /// The node that held it last before, if another one: whom fencing keeps out.
+    #[serde(default)]
+    pub before: Option<NodeId>,
     /// The run of the holder's daemon that holds it; a later run does not.
     #[serde(default)]
     pub incarnation: u64,

@@ -80,6 +80,9 @@ impl State {
         lease.successor = None;
         let holder = holder.map(|(node, _)| node);
         let from = std::mem::replace(&mut lease.holder, holder);
+        if from.is_some() && from != holder {
+            lease.before = from;
+        }
         lease.epoch = lease.epoch.next();
         lease.since_ms = at;
         lease.reason = Some(reason.clone());
