@@ -9,23 +9,31 @@ use standfast_api::{
     ClientStatus, ClusterControl, Control, ExportStatus, LockStatus, ReloadReport, ServerStatus,
     Status,
 };
-use standfast_nfs::nlm::HostReport;
+use standfast_nfs::nlm::{HostReport, LockService};
 use standfast_nfs::service::Export;
 use standfast_nfs::v3::protocol::Procedure;
 use standfast_rpc::program::Transport;
 use standfast_rpc::server::ActivityReport;
+use standfast_serving::Instance;
 
 use crate::daemon::Daemon;
 
 impl Control for Daemon {
     fn status(&self) -> Status {
-        let mut clients: Vec<_> = self.server().registry().report().iter().map(client).collect();
+        let instances = self.instances();
+        let mut clients: Vec<_> = instances
+            .iter()
+            .flat_map(|instance| instance.server().registry().report())
+            .map(|report| client(&report))
+            .collect();
         clients.sort_by(|a, b| a.address.cmp(&b.address));
+        let exports: Vec<_> =
+            instances.iter().flat_map(|instance| instance.service().exports()).collect();
         Status {
-            server: self.server_status(),
-            exports: self.service().exports().iter().map(|export| of_export(export)).collect(),
+            server: self.server_status(&instances),
+            exports: exports.iter().map(|export| of_export(export)).collect(),
             clients,
-            locks: self.lock_status(),
+            locks: instances.iter().flat_map(|instance| lock_status(instance.locks())).collect(),
         }
     }
 
@@ -43,29 +51,30 @@ impl Control for Daemon {
 }
 
 impl Daemon {
-    fn server_status(&self) -> ServerStatus {
-        let server = self.server();
+    fn server_status(&self, instances: &[Arc<Instance>]) -> ServerStatus {
+        let servers = || instances.iter().map(|instance| instance.server());
+        let listening = instances.iter().flat_map(|instance| instance.listening());
         ServerStatus {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
             uptime_seconds: self.started().elapsed().as_secs(),
-            listening: self.listening().iter().map(ToString::to_string).collect(),
+            listening: listening.map(ToString::to_string).collect(),
             rpcbind: self.rpcbind().into(),
-            connections: server.registry().len(),
-            bytes_in_flight: server.bytes_in_flight(),
-            cached_replies: server.reply_cache().usage().0,
+            connections: servers().map(|server| server.registry().len()).sum(),
+            bytes_in_flight: servers().map(|server| server.bytes_in_flight()).sum(),
+            cached_replies: servers().map(|server| server.reply_cache().usage().0).sum(),
             settings_problem: self.settings_problem(),
         }
     }
+}
 
-    fn lock_status(&self) -> Vec<LockStatus> {
-        let of_host = |host: HostReport| LockStatus {
-            client: format!("{} ({})", String::from_utf8_lossy(&host.name), host.address),
-            held: host.usage.held + host.usage.shares,
-            waiting: host.usage.waiting,
-        };
-        self.locks().report().hosts.into_iter().map(of_host).collect()
-    }
+fn lock_status(locks: &LockService) -> Vec<LockStatus> {
+    let of_host = |host: HostReport| LockStatus {
+        client: format!("{} ({})", String::from_utf8_lossy(&host.name), host.address),
+        held: host.usage.held + host.usage.shares,
+        waiting: host.usage.waiting,
+    };
+    locks.report().hosts.into_iter().map(of_host).collect()
 }
 
 fn of_export(export: &Export) -> ExportStatus {

@@ -3,7 +3,7 @@
 mod publish;
 mod reload;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,9 +15,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use sd_notify::NotifyState;
 use standfast_api::{Control, bind_control_socket, serve_control, serve_metrics};
-use standfast_nfs::nlm::LockService;
 use standfast_nfs::service::Service;
-use standfast_rpc::Server;
 use standfast_serving::{Instance, Manner, Node, Opening};
 use standfast_settings::Settings;
 use tokio::signal::unix::{SignalKind, signal};
@@ -37,6 +35,11 @@ const BLOCKING_THREADS: usize = 16;
 
 /// Threads for the control socket, the lock service and the like.
 const WORKER_THREADS: usize = 2;
+
+/// Where a member of a cluster without exports of its own listens: the port belongs to the services
+/// on all other addresses.
+const LOOPBACK: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)];
 
 /// Where the settings came from, and so where a reload finds new ones.
 #[derive(Clone, Debug)]
@@ -133,10 +136,16 @@ async fn build(
     let node = Node::start(&settings.limits).into_diagnostic()?;
     // A try of one directory has nothing to do with a cluster.
     let cluster = matches!(source, SettingsSource::File(_))
-        .then(|| ClusterHost::new(cluster::files(&settings.server.state_dir)));
+        .then(|| cluster::files(&settings.server.state_dir))
+        .map(|files| ClusterHost::new(files, Arc::clone(&node), settings.clone()));
     let mut registry = Registry::default();
     node.metrics().register(&mut registry);
-    let opening = Opening::storage(&node, Instance::ALONE, settings.clone());
+    let leaves_addresses = cluster.as_ref().is_some_and(|cluster| cluster.leaves_addresses());
+    let mut alone = settings.clone();
+    if leaves_addresses {
+        alone.server.listen = LOOPBACK.to_vec();
+    }
+    let opening = Opening::storage(&node, Instance::ALONE, alone);
     for problem in opening.problems() {
         if announce == Announce::MountCommand {
             return Err(miette!("{problem}"));
@@ -158,16 +167,14 @@ async fn build(
 }
 
 impl Daemon {
-    pub(crate) fn server(&self) -> &Arc<Server> {
-        self.instance.server()
-    }
-
     pub(crate) fn service(&self) -> &Arc<Service> {
         self.instance.service()
     }
 
-    pub(crate) fn locks(&self) -> &LockService {
-        self.instance.locks()
+    /// What is served: by this node for itself, then the services of the cluster that are here.
+    pub(crate) fn instances(&self) -> Vec<Arc<Instance>> {
+        let services = self.cluster.as_ref().map(|cluster| cluster.instances());
+        std::iter::once(Arc::clone(&self.instance)).chain(services.into_iter().flatten()).collect()
     }
 
     pub(crate) fn cluster_host(&self) -> Option<Arc<ClusterHost>> {
@@ -180,6 +187,21 @@ impl Daemon {
 
     pub(crate) fn listening(&self) -> &[SocketAddr] {
         self.instance.listening()
+    }
+
+    /// What clients are told by rpcbind: the addresses that NFS is at, or will be while services of
+    /// the cluster are here.
+    pub(crate) fn published(&self) -> Vec<SocketAddr> {
+        let listening = self.listening().iter();
+        let any = |address: &SocketAddr| {
+            let ip: IpAddr = match address {
+                SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+            };
+            SocketAddr::new(ip, address.port())
+        };
+        let leaves = self.cluster.as_ref().is_some_and(|cluster| cluster.leaves_addresses());
+        if leaves { listening.map(any).collect() } else { listening.copied().collect() }
     }
 
     pub(crate) fn rpcbind(&self) -> &'static str {

@@ -44,8 +44,9 @@ pub(crate) fn begin(filter: &str, format: LogFormat) -> miette::Result<LogContro
     Ok(LogControl { filter: handle })
 }
 
-/// The consensus library tells of each of its messages at `info`; a filter that names it has its way.
-const QUIET: &str = "openraft=error";
+/// The consensus library tells of each message that does not arrive, ten times a second; what people
+/// need to know of it is in the cluster's own messages. A filter that names it has its way.
+const QUIET: &str = "openraft=off";
 
 fn parse(filter: &str) -> miette::Result<EnvFilter> {
     let with_quiet = format!("{QUIET},{filter}");

@@ -6,6 +6,7 @@ mod collector;
 mod commands;
 mod control;
 mod daemon;
+mod keeper;
 mod logging;
 mod privileges;
 

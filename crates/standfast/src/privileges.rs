@@ -3,7 +3,7 @@
 use caps::{CapSet, Capability, CapsHashSet};
 
 /// What serving needs, each with its reason.
-const NEEDED: [Capability; 12] = [
+const NEEDED: [Capability; 13] = [
     // Act as the callers, who may own and change what is theirs.
     Capability::CAP_SETUID,
     Capability::CAP_SETGID,
@@ -18,11 +18,29 @@ const NEEDED: [Capability; 12] = [
     Capability::CAP_SYS_ADMIN,
     // Listen below port 1024.
     Capability::CAP_NET_BIND_SERVICE,
-    // Leave connections without a word when the service goes on elsewhere.
+    // Raise and lower floating addresses; leave connections without a word when the service goes on
+    // elsewhere.
     Capability::CAP_NET_ADMIN,
+    // Announce floating addresses and wake clients.
+    Capability::CAP_NET_RAW,
     // Hold many files open.
     Capability::CAP_SYS_RESOURCE,
 ];
+
+/// Keeps these rights only, of those that the process has.
+fn keep_only(needed: impl IntoIterator<Item = Capability>) -> Result<(), caps::errors::CapsError> {
+    let permitted = caps::read(None, CapSet::Permitted)?;
+    let kept: CapsHashSet =
+        needed.into_iter().filter(|capability| permitted.contains(capability)).collect();
+    caps::set(None, CapSet::Effective, &kept)?;
+    caps::set(None, CapSet::Permitted, &kept)?;
+    caps::clear(None, CapSet::Inheritable)
+}
+
+/// What the keeper needs: to take addresses down and to end connections without a word.
+pub(crate) fn reduce_to_keeping() -> Result<(), caps::errors::CapsError> {
+    keep_only([Capability::CAP_NET_ADMIN])
+}
 
 /// Gives up all other rights. Called before there is a second thread: rights are the thread's.
 ///
@@ -32,14 +50,7 @@ pub(crate) fn reduce() -> Result<(), caps::errors::CapsError> {
     let permitted = caps::read(None, CapSet::Permitted)?;
     let raise = permitted.contains(&Capability::CAP_SYS_RESOURCE);
     raise_open_files(raise);
-    let kept: CapsHashSet = NEEDED
-        .into_iter()
-        .filter(|capability| *capability != Capability::CAP_SYS_RESOURCE)
-        .filter(|capability| permitted.contains(capability))
-        .collect();
-    caps::set(None, CapSet::Effective, &kept)?;
-    caps::set(None, CapSet::Permitted, &kept)?;
-    caps::clear(None, CapSet::Inheritable)
+    keep_only(NEEDED.into_iter().filter(|one| *one != Capability::CAP_SYS_RESOURCE))
 }
 
 /// Raises the limit of open files as far as allowed: each connection and each cached file takes

@@ -9,26 +9,41 @@ use standfast_api::{
     ClusterAnswer, ClusterControl, ClusterFailure, ClusterReply, ClusterRequest, TokenStatus,
 };
 use standfast_cluster::consensus::{Member, MemberOptions, ProposeError, StartError, make_token};
-use standfast_cluster::health::Seen;
+use standfast_cluster::health::{Seen, Severity};
 use standfast_cluster::heartbeat::Timing;
+use standfast_cluster::lease::Gates;
 use standfast_cluster::model::{Command, NodeId, Outcome, State, Token, TokenId};
 use standfast_cluster::pki::IdentityFiles;
-use standfast_settings::{ClusterSettings, differences};
+use standfast_serving::{Instance, Node};
+use standfast_settings::{ClusterSettings, Settings, differences};
 use tokio::sync::{Mutex, watch};
 
+use super::hands::Hands;
 use super::status;
+use super::thinking::Thinking;
+use crate::keeper::Keeper;
 
 /// Runs the member, once this node is one.
 pub(crate) struct ClusterHost {
     files: IdentityFiles,
+    node: Arc<Node>,
+    settings: Settings,
     member: Mutex<Option<Arc<Member>>>,
+    thinking: Arc<parking_lot::Mutex<Option<Thinking>>>,
     /// What the parts of the daemon that serve the cluster see: they write it, `status` tells it.
-    pub(crate) seen: watch::Sender<Seen>,
+    seen: Arc<watch::Sender<Seen>>,
 }
 
 impl ClusterHost {
-    pub(crate) fn new(files: IdentityFiles) -> Arc<Self> {
-        Arc::new(Self { files, member: Mutex::new(None), seen: watch::Sender::default() })
+    pub(crate) fn new(files: IdentityFiles, node: Arc<Node>, settings: Settings) -> Arc<Self> {
+        let (member, thinking, seen) = Default::default();
+        Arc::new(Self { files, node, settings, member, thinking, seen })
+    }
+
+    /// Whether the addresses of this machine are left to the services of the cluster: it is a member
+    /// and has no exports of its own.
+    pub(crate) fn leaves_addresses(&self) -> bool {
+        self.settings.exports.is_empty() && self.files.exist()
     }
 
     /// The running member. A node that became one since the last look is started; `None` if it is
@@ -40,13 +55,55 @@ impl ClusterHost {
             let identity = member.identity();
             tracing::info!(cluster = %identity.cluster, node = %identity.node,
                 name = identity.name, "member of a cluster");
+            self.think(&member);
             *running = Some(member);
         }
         Ok(running.clone())
     }
 
+    /// Takes part in the leases, as soon as the cluster knows this node.
+    fn think(&self, member: &Arc<Member>) {
+        let (member, thinking) = (Arc::clone(member), Arc::clone(&self.thinking));
+        let (node, settings) = (Arc::clone(&self.node), self.settings.clone());
+        let seen = Arc::clone(&self.seen);
+        tokio::spawn(async move {
+            let keeper = Keeper::start();
+            if let Err(error) = &keeper {
+                tracing::error!(%error, "there is no keeper: should this daemon die, clients hear it");
+            }
+            let (keeper, of_member) = (keeper.ok(), Arc::clone(&member));
+            let of_hands = Arc::clone(&seen);
+            let hands = |gates: Gates| {
+                if let Some(keeper) = keeper.clone() {
+                    gates.tell(move |until| keeper.lease(until));
+                }
+                Hands::new(node, settings, of_member, gates, keeper, of_hands)
+            };
+            match Thinking::start(&member, Arc::clone(&seen), hands).await {
+                Ok(started) => *thinking.lock() = Some(started),
+                Err(error) => {
+                    tracing::error!(%error, "this node holds no service");
+                    let finding = (Severity::Err, format!("it can hold no service: {error}"));
+                    seen.send_modify(|seen| {
+                        seen.findings.insert("this node".into(), finding);
+                    });
+                }
+            }
+        });
+    }
+
+    /// The services that run on this node.
+    pub(crate) fn instances(&self) -> Vec<Arc<Instance>> {
+        let thinking = self.thinking.lock();
+        thinking.as_ref().map(|thinking| thinking.hands().instances()).unwrap_or_default()
+    }
+
     /// Stops the member, if there is one.
     pub(crate) async fn stop(&self) {
+        let thinking = self.thinking.lock().take();
+        if let Some(thinking) = thinking {
+            thinking.stop().await;
+        }
         if let Some(member) = self.member.lock().await.take() {
             member.stop().await;
         }

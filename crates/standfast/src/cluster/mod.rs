@@ -1,7 +1,12 @@
 //! The member that this daemon runs, and what it answers about the cluster.
 
+mod addresses;
+mod hands;
 mod host;
+mod pools;
 mod status;
+mod thinking;
+mod tickles;
 
 pub(crate) use host::ClusterHost;
 

@@ -23,7 +23,7 @@ pub(super) async fn publish(daemon: &Daemon) -> miette::Result<Option<Publicatio
         Rpcbind::Register => Mode::Register,
         Rpcbind::Off => return Ok(None),
     };
-    match Publication::start(mode, registrations(daemon.listening(), &settings), limits).await {
+    match Publication::start(mode, registrations(&daemon.published(), &settings), limits).await {
         Ok(publication) => Ok(Some(publication)),
         // Clients that give the port in the mount command can do without.
         Err(error) if mode == Mode::Auto => {
