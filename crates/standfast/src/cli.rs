@@ -21,6 +21,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// See a failover on this machine: three nodes, clients under load, faults, and what they saw
+    Try(Try),
     /// Serve one directory over NFS, without a settings file
     Serve(Serve),
     /// Run the daemon with a settings file
@@ -57,6 +59,9 @@ pub(crate) enum Command {
     Events(cluster::Events),
     /// How services changed their nodes
     Failover(cluster::Failover),
+    /// What the daemon starts beside itself: it takes the addresses down when the daemon dies
+    #[command(hide = true)]
+    Keeper,
 }
 
 const SERVE_EXAMPLES: &str = "\
@@ -309,4 +314,24 @@ pub(crate) struct ImportKeepalived {
     /// Write the settings to this file, which must not exist, and not to standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+/// Arguments of `try`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sudo standfast try\n  sudo standfast try --keep\n  sudo \
+    standfast try --runs 10 --json > pauses.json\n\nExit code: 0 the clients saw pauses and \
+    nothing else, 1 they saw more, or it could not be run")]
+pub(crate) struct Try {
+    /// Leave the cluster up afterwards, until Ctrl-C, and say how to play with it
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// How often each fault is tried
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) runs: usize,
+    /// Decides what the clients do in which order [default: another one each time]
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Write what was measured as JSON; what happens is still told on standard error
+    #[arg(long)]
+    pub(crate) json: bool,
 }

@@ -9,6 +9,7 @@ mod reload;
 mod run;
 mod serve;
 mod status;
+mod try_out;
 mod vrrp;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::cli::{Command, Socket};
 /// Runs a subcommand.
 pub(crate) fn run(command: Command) -> miette::Result<ExitCode> {
     match command {
+        Command::Try(args) => try_out::run(&args),
         Command::Serve(args) => serve::run(args),
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
@@ -40,6 +42,7 @@ pub(crate) fn run(command: Command) -> miette::Result<ExitCode> {
         Command::Token(args) => cluster::token(&args),
         Command::Events(args) => cluster::events(&args),
         Command::Failover(args) => cluster::failover(&args),
+        Command::Keeper => crate::keeper::run().map(|()| ExitCode::SUCCESS),
     }
 }
 
