@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-/// A thread that had nothing to do for this long ends.
+/// How long a thread waits for something to do before it ends.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// System calls and some buffers on the stack: this is plenty.
@@ -31,6 +31,8 @@ struct Shared {
     state: Mutex<State>,
     work: Condvar,
     limit: usize,
+    /// A thread that had nothing to do for this long ends.
+    patience: Duration,
 }
 
 #[derive(Default)]
@@ -39,7 +41,9 @@ struct State {
     threads: usize,
     /// Threads that wait for work, those on their way to it included.
     idle: usize,
-    /// Threads that were woken, or started, and have not yet looked.
+    /// Threads that were woken, or started, and have not yet looked. It may be fewer than it seems
+    /// to be (a waiting thread loses patience just when it is woken), never for long: whoever looks
+    /// counts as one of them. One too few wakes a thread in vain, one too many would wake none.
     coming: usize,
     closed: bool,
 }
@@ -53,8 +57,12 @@ impl std::fmt::Debug for State {
 impl Pool {
     /// At most `limit` threads; none is started before there is work.
     pub fn new(limit: usize) -> Arc<Self> {
+        Self::with_patience(limit, IDLE)
+    }
+
+    fn with_patience(limit: usize, patience: Duration) -> Arc<Self> {
         let limit = limit.max(1);
-        let shared = Shared { state: Mutex::default(), work: Condvar::new(), limit };
+        let shared = Shared { state: Mutex::default(), work: Condvar::new(), limit, patience };
         Arc::new(Self { shared: Arc::new(shared) })
     }
 
@@ -90,7 +98,7 @@ impl Shared {
             if let Err(error) = self.start_thread() {
                 let mut state = self.state.lock();
                 state.threads -= 1;
-                state.coming -= 1;
+                state.coming = state.coming.saturating_sub(1);
                 tracing::error!(%error, threads = state.threads, "no further thread can be started");
             }
         }
@@ -104,7 +112,7 @@ impl Shared {
 
     fn work(self: Arc<Self>) {
         let mut state = self.state.lock();
-        state.coming -= 1;
+        state.coming = state.coming.saturating_sub(1);
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 self.call_help(state);
@@ -117,11 +125,10 @@ impl Shared {
                 break;
             }
             state.idle += 1;
-            let waited = self.work.wait_for(&mut state, IDLE);
+            let waited = self.work.wait_for(&mut state, self.patience);
             state.idle -= 1;
-            if !waited.timed_out() {
-                state.coming = state.coming.saturating_sub(1);
-            } else if state.jobs.is_empty() && state.coming == 0 {
+            state.coming = state.coming.saturating_sub(1);
+            if waited.timed_out() && state.jobs.is_empty() {
                 break;
             }
         }
@@ -187,6 +194,27 @@ mod tests {
         }
         drop(sender);
         assert_eq!(receiver.iter().inspect(|most| assert!(*most <= 3)).count(), 99);
+    }
+
+    /// Threads that lose patience just when they are called: none may be waited for that never
+    /// comes, or the pool would be left with the threads that it has.
+    #[test]
+    fn a_thread_that_ends_while_it_is_woken_is_not_counted_on() {
+        let pool = Pool::with_patience(4, Duration::from_micros(20));
+        let (sender, receiver) = channel();
+        for round in 0..20_000_u64 {
+            let sender = sender.clone();
+            pool.submit(move || sender.send(round).unwrap());
+            assert_eq!(receiver.recv_timeout(PATIENCE), Ok(round));
+            // As long as a thread waits, more or less.
+            (0..round % 500).for_each(|_| std::hint::spin_loop());
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while pool.shared.state.lock().threads > 0 {
+            assert!(Instant::now() < deadline, "a thread waits for another one");
+            std::thread::yield_now();
+        }
+        assert_eq!(pool.shared.state.lock().coming, 0);
     }
 
     #[test]
