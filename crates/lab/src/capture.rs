@@ -14,7 +14,7 @@ use crate::process::{Process, text_of};
 use crate::wait::wait_for;
 use crate::{Error, Requirement, missing};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A running record of the frames on the bridge, in the pcap format.
 #[derive(Debug)]

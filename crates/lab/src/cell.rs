@@ -17,8 +17,8 @@ use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::read;
 
-use crate::Error;
 use crate::process::{Process, locked};
+use crate::{Error, program};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -96,7 +96,7 @@ impl Cell {
             return Err(Error::Off(self.name.clone()));
         }
         let action = format!("{}: start {:?}", self.name, command.get_program());
-        let child = self.enter(move || command.spawn())?.map_err(Error::io(action))?;
+        let child = self.enter(move || program::spawn(&mut command))?.map_err(Error::io(action))?;
         let process = Process::new(child);
         children.retain(Process::is_running);
         children.push(process.clone());
@@ -202,5 +202,5 @@ fn start_init(mounts: bool) -> Result<Child, Error> {
     };
     // SAFETY: after the fork, `be_init` only makes system calls and does not allocate.
     unsafe { command.pre_exec(be_init) };
-    command.spawn().map_err(Error::io("start the first process of a PID namespace"))
+    program::spawn(&mut command).map_err(Error::io("start the first process of a PID namespace"))
 }

@@ -17,7 +17,7 @@ use crate::wait::wait_until;
 use crate::{Cell, Daemon, Error, Output, cell};
 
 /// How long [`Host::run`] and [`crate::Guest::run`] let a command run.
-pub const COMMAND_LIMIT: Duration = Duration::from_secs(60);
+pub const COMMAND_LIMIT: Duration = Duration::from_secs(300);
 /// The state of `rpc.statd` and its like, which a machine keeps when it restarts.
 const NFS_STATE: &str = "/var/lib/nfs";
 

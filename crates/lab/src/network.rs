@@ -26,7 +26,7 @@ const FIRST_FLOATING: u8 = 200;
 pub(crate) const MACHINES: u8 = FIRST_FLOATING - FIRST_MACHINE;
 pub(crate) const FLOATING: u8 = u8::MAX - FIRST_FLOATING;
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// The addresses of a machine. Every lab uses the same plan, each in its own network namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -34,7 +34,7 @@ pub struct GuestBuilder {
 impl GuestBuilder {
     pub(super) fn new(site: Arc<Site>, name: &str) -> Self {
         // Memory that the guest never touches costs nothing.
-        let (memory, boot_limit) = (512 * MIB, Duration::from_secs(60));
+        let (memory, boot_limit) = (512 * MIB, Duration::from_secs(300));
         Self { site, name: name.into(), memory, disks: Vec::new(), boot_limit }
     }
 
@@ -67,7 +67,7 @@ impl GuestBuilder {
         self
     }
 
-    /// How long it may take to boot; a minute if not set.
+    /// How long it may take to boot; five minutes if not set.
     #[must_use]
     pub fn boot_limit(mut self, limit: Duration) -> Self {
         self.boot_limit = limit;

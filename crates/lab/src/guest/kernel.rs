@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 use std::env;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::Error;
+use crate::{Error, write_program};
 
 /// Debian's name for it.
 pub(crate) const PROGRAM: &str = "linux.uml";
@@ -41,8 +40,7 @@ pub(super) fn prepare(dir: &Path) -> Result<PathBuf, Error> {
         .ok_or_else(|| Error::Missing(vec![format!("{PROGRAM} for this processor")]))?;
     // Written under another name first: a running program cannot be written.
     let (fresh, path) = (dir.join(format!("{PROGRAM}.new")), dir.join(PROGRAM));
-    fs::write(&fresh, adapted)
-        .and_then(|()| fs::set_permissions(&fresh, PermissionsExt::from_mode(0o755)))
+    write_program(&fresh, &adapted)
         .and_then(|()| fs::rename(&fresh, &path))
         .map_err(Error::io(format!("write {}", path.display())))?;
     Ok(path)

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
     use std::io::pipe;
 
-    const SOON: Duration = Duration::from_secs(10);
+    const SOON: Duration = Duration::from_secs(60);
 
     fn line() -> (Line, PipeWriter, PipeReader) {
         let (from_guest, guest_out) = pipe().unwrap();

@@ -61,9 +61,14 @@ fn guest_runs_commands(lab: &Lab) -> TestResult {
 
 fn guest_kills_what_takes_too_long(lab: &Lab) -> TestResult {
     let guest = lab.guest("g").boot()?;
-    let slow = guest.run_within(Duration::from_secs(1), "echo start; sleep 1000; echo end");
-    let message = slow.expect_err("it sleeps").to_string();
-    assert!(message.contains("not within 1s; it had said: start"), "{message}");
+    let limit = Duration::from_millis(200);
+    let slow = guest.spawn("echo start; sleep 1000; echo end")?;
+    wait_until(SOON, "its first word", || slow.stdout() == "start\n")?;
+    let message = slow.wait(limit).expect_err("it sleeps").to_string();
+    assert!(message.contains("not within 200ms; it had said: start"), "{message}");
+    slow.kill()?;
+    let slower = guest.run_within(limit, "sleep 1002");
+    assert!(matches!(slower, Err(Error::TimedOut { .. })), "{slower:?}");
     let process = guest.spawn("sleep 1001")?;
     assert!(process.is_running());
     process.kill()?;

@@ -78,12 +78,9 @@ fn daemon_is_frozen_thawed_and_ended(lab: &Lab) -> TestResult {
 
 fn command_has_a_time_limit(lab: &Lab) -> TestResult {
     let host = lab.host("a")?;
-    let endless = host.run_within(Duration::from_millis(300), ["ping", "127.0.0.1"]);
+    let endless = host.run_within(Duration::from_secs(10), ["ping", "127.0.0.1"]);
     let message = endless.expect_err("ping never ends").to_string();
-    assert!(
-        message.starts_with("ping 127.0.0.1: not within 300ms; it had said: PING"),
-        "{message}"
-    );
+    assert!(message.starts_with("ping 127.0.0.1: not within 10s; it had said: PING"), "{message}");
     assert_eq!(host.run(["ps", "-e", "--no-headers"])?.ok()?.lines().count(), 2);
     let failed = host.run(["ls", "/no/such"])?;
     assert_eq!(failed.status, 2);

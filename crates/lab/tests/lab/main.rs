@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// Long enough for anything on a busy machine.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(180);
 
 fn main() -> ExitCode {
     if env::args().nth(1).as_deref() == Some(cleanup::HOLD) {

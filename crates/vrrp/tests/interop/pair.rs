@@ -18,7 +18,7 @@ use crate::router;
 pub(crate) type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// How long a move may take at most; a slow machine is no failure.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 const ROUTER_ID: u8 = 51;
 
 /// How the two speak with each other.

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 
 use standfast_lab::trial::TestResult;
-use standfast_lab::{Lab, wait_until};
+use standfast_lab::{Lab, wait_until, write_program};
 use standfast_vrrp::driver::{Request, request};
 
 use crate::pair::{Fallible, LIMIT, Pair, Variant};
@@ -100,7 +100,7 @@ pub(crate) fn checks(lab: &Lab) -> TestResult {
     fs::set_permissions(lab.dir(), fs::Permissions::from_mode(0o755))?;
     let flag = pair.file("flag");
     let program = pair.file("tracked-program");
-    fs::copy("/bin/sleep", &program)?;
+    write_program(&program, &fs::read("/bin/sleep")?)?;
     let start = || pair.ours.start("tracked", command(&program));
     let settings = format!(
         "{}track = [{{ script = \"flag\" }}, {{ process = \"program\" }}]\n\
@@ -202,8 +202,7 @@ pub(crate) fn notify(lab: &Lab) -> TestResult {
     let (fifo, told) = (pair.file("fifo"), dir.join("log"));
     let script = dir.join("script");
     let text = format!("#!/bin/sh\necho \"$(id -un) $*\" >> {}\n", told.display());
-    fs::write(&script, text)?;
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+    write_program(&script, text.as_bytes())?;
     fs::set_permissions(lab.dir(), fs::Permissions::from_mode(0o755))?;
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU)?;
     let mut reader =
@@ -286,7 +285,10 @@ pub(crate) fn guest(lab: &Lab) -> TestResult {
         wait_until(LIMIT, &format!("the guest to have {mac}"), || {
             guest.run(&look).is_ok_and(|output| output.stdout.contains(&mac))
         })?;
-        guest.run(&format!("ping -c 1 -W 2 {address}"))?.ok()?;
+        wait_until(LIMIT, &format!("the guest to reach {mac}"), || {
+            let ping = format!("ping -c 1 -W 2 {address}");
+            guest.run(&ping).is_ok_and(|output| output.success())
+        })?;
         Ok(())
     };
     let theirs = pair.start_keepalived(100, "", "")?;
