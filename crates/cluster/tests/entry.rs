@@ -10,8 +10,7 @@ use standfast_cluster::consensus::{
 };
 use standfast_cluster::model::{Command, Membership, Role};
 use standfast_cluster::pki::{Authority, Request};
-use standfast_settings::Timing;
-use support::{Cluster, agree_on_state, now_ms, put, settings, until};
+use support::{Cluster, agree_on_state, let_in, now_ms, put, settings, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn refusal(result: Result<(), EntryError>) -> String {
@@ -38,8 +37,7 @@ async fn a_token_lets_in_as_often_as_it_says_and_as_long() {
     assert!(why.contains("not known"), "{why}");
     let many = cluster.token(None).await;
     let entrant = cluster.entrant("a");
-    let taken = join(&cluster.files("z"), &entrant, &many, &[]).await;
-    let why = refusal(taken.map(|_| ()));
+    let why = refusal(let_in(&cluster.files("z"), &entrant, &many, &[]).await);
     assert!(why.contains("already"), "{why}");
     cluster.join_with("c", &many).await.expect("a good token");
     assert_eq!(agree_on_state(&cluster.any()).await.members.len(), 3);
@@ -118,10 +116,10 @@ async fn a_machine_takes_the_place_of_a_dead_one() {
     let token = cluster.token(Some(1)).await;
     let mut entrant = cluster.entrant("c");
     let hints = vec![cluster.addresses["a"].to_string()];
-    let refused = join(&cluster.files("c"), &entrant, &token, &hints).await;
-    assert!(refusal(refused.map(|_| ())).contains("--replace"));
+    let refused = let_in(&cluster.files("c"), &entrant, &token, &hints).await;
+    assert!(refusal(refused).contains("--replace"));
     entrant.replace = true;
-    join(&cluster.files("c"), &entrant, &token, &hints).await.expect("it takes the place");
+    let_in(&cluster.files("c"), &entrant, &token, &hints).await.expect("it takes the place");
     cluster.start("c").await.expect("it starts");
     cluster.until_votes("c").await;
     let any = cluster.any();
@@ -175,7 +173,7 @@ async fn a_node_is_of_one_cluster_only() {
     let mut other = Cluster::found().await;
     let token = other.token(None).await;
     let entrant = other.entrant("z");
-    let again = join(&cluster.files("b"), &entrant, &token, &[]).await.map(|_| ());
+    let again = let_in(&cluster.files("b"), &entrant, &token, &[]).await;
     assert!(refusal(again).contains("already"));
     cluster.write("undisturbed").await;
 }
@@ -216,18 +214,27 @@ async fn an_expired_certificate_is_told_and_renewed_with_a_token() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificates_are_renewed_before_they_end() {
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
     let mut settings = settings();
-    settings.timing = Timing { certificate_lifetime: Duration::from_secs(12), ..settings.timing };
+    settings.timing.certificate_lifetime = hours(1);
     let mut cluster = Cluster::found_with(settings, 500).await;
     cluster.add("b").await;
     let first = cluster.any().state().members.values().map(|m| m.certificate).max();
     let member = cluster.any();
-    // A commit makes each member look after itself; otherwise it does once a minute.
-    let mut count = 0;
+    // Less than a third of a longer lifetime is left to both.
     until("both certificates were renewed", async || {
-        count += 1;
-        let _tried = member.propose(put(&format!("s{}", count % 3))).await;
+        if let Ok(state) = member.read().await {
+            let mut settings = Box::new(state.settings.clone());
+            settings.timing.certificate_lifetime = hours(24);
+            let expected = state.settings_version;
+            let _tried = member.propose(Command::ApplySettings { expected, settings }).await;
+        }
         member.state().members.values().all(|m| Some(m.certificate) > first)
+    })
+    .await;
+    let ends = |name: &str| cluster.files(name).certificate_ends().expect("a certificate");
+    until("both are in use", async || {
+        ["a", "b"].iter().all(|name| ends(name) > SystemTime::now() + hours(20))
     })
     .await;
     cluster.write("on").await;
@@ -240,7 +247,7 @@ async fn a_witness_votes_and_may_not_serve() {
     let mut entrant = cluster.entrant("w");
     entrant.role = Role::Witness;
     let hints = vec![cluster.addresses["a"].to_string()];
-    join(&cluster.files("w"), &entrant, &token, &hints).await.expect("it may join");
+    let_in(&cluster.files("w"), &entrant, &token, &hints).await.expect("it may join");
     cluster.start("w").await.expect("it starts");
     cluster.until_votes("w").await;
     cluster.write("s").await;

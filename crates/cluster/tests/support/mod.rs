@@ -42,15 +42,8 @@ pub(crate) fn settings() -> ClusterSettings {
     ClusterSettings { timing, ..ClusterSettings::default() }
 }
 
-/// Times for a story that a single late heartbeat would spoil.
-pub(crate) fn calm() -> ClusterSettings {
-    let timing = Timing {
-        consensus_heartbeat: Duration::from_millis(100),
-        election_timeout: Duration::from_secs(4),
-        ..Timing::default()
-    };
-    ClusterSettings { timing, ..ClusterSettings::default() }
-}
+/// No machine is late by that much: who takes it for the death of the leader was told so.
+const CALM: Duration = Duration::from_secs(60);
 
 /// Waits until something holds.
 pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
@@ -148,7 +141,12 @@ impl Cluster {
 
     pub(crate) async fn until_founded(&self, name: &str) {
         let member = Arc::clone(&self.members[name]);
-        until("the cluster is founded", async || member.state().is_founded()).await;
+        let files = self.files(name);
+        until("the cluster is founded", async || {
+            let is_over = files.founding().expect("readable").is_none();
+            is_over && member.state().is_founded()
+        })
+        .await;
     }
 
     pub(crate) async fn token(&self, uses: Option<u32>) -> JoinToken {
@@ -183,7 +181,7 @@ impl Cluster {
         let entrant = self.entrant(name);
         let hints: Vec<_> =
             self.members.keys().map(|name| self.addresses[name].to_string()).collect();
-        join(&self.files(name), &entrant, token, &hints).await.map(|_| ())
+        let_in(&self.files(name), &entrant, token, &hints).await
     }
 
     /// Lets a node in and waits until it votes.
@@ -243,18 +241,54 @@ impl Cluster {
     /// Waits until all running members know the same.
     pub(crate) async fn until_same(&self) {
         let newest = agree_on_state(&self.any()).await;
-        for member in self.members.values() {
-            until("all know the same", async || {
-                member.state().settings_version >= newest.settings_version
+        until("all know the same", async || {
+            let states: Vec<_> = self.members.values().map(|member| member.state()).collect();
+            states.iter().all(|state| {
+                state.settings_version >= newest.settings_version
+                    && state.settings == states[0].settings
+                    && state.members == states[0].members
             })
-            .await;
-        }
-        let states: Vec<_> = self.members.values().map(|member| member.state()).collect();
-        for state in &states {
-            assert_eq!(state.settings, states[0].settings);
-            assert_eq!(state.members, states[0].members);
-        }
+        })
+        .await;
     }
+
+    /// From now on none of these takes a late heartbeat for the death of the leader, which they
+    /// have; gives it.
+    pub(crate) async fn calm_down(&self, names: &[&str]) -> String {
+        until("they know of the longer time", async || {
+            if let Ok(state) = self.members[names[0]].read().await {
+                let mut settings = Box::new(state.settings.clone());
+                settings.timing.election_timeout = CALM;
+                let expected = state.settings_version;
+                let change = Command::ApplySettings { expected, settings };
+                let _tried = self.members[names[0]].propose(change).await;
+            }
+            names
+                .iter()
+                .all(|name| self.members[*name].state().settings.timing.election_timeout == CALM)
+        })
+        .await;
+        self.leader_of(names).await
+    }
+}
+
+/// Lets a node in, however long it takes until there is somebody to do so.
+pub(crate) async fn let_in(
+    files: &IdentityFiles,
+    entrant: &Entrant,
+    token: &JoinToken,
+    hints: &[String],
+) -> Result<(), EntryError> {
+    let mut result = None;
+    until("somebody answers", async || {
+        match join(files, entrant, token, hints).await {
+            Err(EntryError::NobodyAnswers(_)) => {}
+            answered => result = Some(answered.map(|_| ())),
+        }
+        result.is_some()
+    })
+    .await;
+    result.expect("an answer")
 }
 
 /// The newest state, however long it takes.
