@@ -10,7 +10,7 @@ use standfast_tests::server::Server;
 use standfast_tests::{Result, SOON};
 
 /// How long a program may take on a busy machine.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(900);
 
 /// Where Debian keeps the programs of PostgreSQL.
 const POSTGRESQL: &str = "/usr/lib/postgresql";
@@ -71,7 +71,7 @@ fn sqlite(lab: &Lab) -> Result {
     let work = "sqlite3 db 'create table t(writer, n, primary key (writer, n))' >/dev/null
         for writer in 1 2 3; do
             ( for n in $(seq 1 15); do
-                  sqlite3 -cmd '.timeout 60000' db \"insert into t values ($writer, $n)\"
+                  sqlite3 -cmd '.timeout 600000' db \"insert into t values ($writer, $n)\"
               done ) & pids=\"$pids $!\"
         done
         for pid in $pids; do wait $pid; done
@@ -91,7 +91,7 @@ fn postgresql(lab: &Lab) -> Result {
         as() { setpriv --reuid=postgres --regid=postgres --clear-groups \"$@\"; }
         as $bin/initdb -D pg/data -A trust --no-instructions >/dev/null
         mkdir -p /tmp/pg; chown postgres /tmp/pg
-        start() { as $bin/pg_ctl -w -t 120 -D pg/data -l /tmp/pg/log start \
+        start() { as $bin/pg_ctl -w -t 600 -D pg/data -l /tmp/pg/log start \
             -o \"-k /tmp/pg -c listen_addresses='' -c shared_buffers=16MB\" >/dev/null \
             || { cat /tmp/pg/log >&2; exit 1; }; }
         start
@@ -102,9 +102,9 @@ fn postgresql(lab: &Lab) -> Result {
             'select count(*), (select sum(delta) from pgbench_history) - sum(abalance) from pgbench_accounts'; }
         [ \"$(sum)\" = '100000|0' ]
         # A crash of the database, and its recovery.
-        as $bin/pg_ctl -m immediate -D pg/data stop >/dev/null; start
+        as $bin/pg_ctl -t 600 -m immediate -D pg/data stop >/dev/null; start
         [ \"$(sum)\" = '100000|0' ]
-        as $bin/pg_ctl -w -m fast -D pg/data stop >/dev/null";
+        as $bin/pg_ctl -w -t 600 -m fast -D pg/data stop >/dev/null";
     run(lab, &[work])?;
     Ok(())
 }

@@ -12,7 +12,7 @@ use std::error::Error;
 use std::time::Duration;
 
 /// Long enough for anything on a busy machine.
-pub const SOON: Duration = Duration::from_secs(90);
+pub const SOON: Duration = Duration::from_secs(300);
 
 /// What a story gives back, or a step of it.
 pub type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
