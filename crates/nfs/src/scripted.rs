@@ -13,7 +13,7 @@ use standfast_vfs::{
 };
 
 /// How long a test waits for what must come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a flush of so many changes gives.
 type End = Box<dyn FnOnce(usize) -> Vec<Result<()>> + Send>;

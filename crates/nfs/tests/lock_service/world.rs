@@ -31,7 +31,7 @@ use standfast_vfs::Handle;
 use tokio::sync::watch;
 
 /// How long a condition may take to become true.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `condition` holds.
 pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {

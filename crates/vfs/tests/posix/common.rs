@@ -203,7 +203,7 @@ pub(crate) fn os(errno: rustix::io::Errno) -> Error {
 /// Waits until a removed object is gone: a command that another test starts has copies of all
 /// descriptors for a moment.
 pub(crate) fn await_gone(fs: &PosixFileSystem, handle: &Handle) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while fs.attributes(may_wait(&root()), handle) != Err(Error::Stale) {
         assert!(std::time::Instant::now() < deadline, "the object stays");
         std::thread::yield_now();

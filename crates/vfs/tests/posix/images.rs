@@ -98,22 +98,22 @@ impl Image {
 
     /// A command that another test starts has copies of all descriptors for a moment.
     pub(crate) fn umount(&self) {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(120);
         while let Err(error) = run(Command::new("umount").arg(self.point())) {
             assert!(error.contains("busy") && Instant::now() < deadline, "{error}");
         }
     }
 }
 
-/// Runs a command for at most a minute; an error quotes what it said.
+/// Runs a command for at most five minutes; an error quotes what it said.
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let piped = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
     let mut child = piped.spawn().map_err(|error| error.to_string())?;
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(300);
     while child.try_wait().map_err(|error| error.to_string())?.is_none() {
         if Instant::now() > deadline {
             child.kill().map_err(|error| error.to_string())?;
-            return Err("it takes longer than a minute".to_owned());
+            return Err("it takes longer than five minutes".to_owned());
         }
         std::thread::sleep(Duration::from_millis(5));
     }
