@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::lease::Incarnation;
@@ -26,7 +27,8 @@ pub fn next_incarnation(directory: &Path) -> io::Result<Incarnation> {
     };
     let next = last.saturating_add(1);
     let new = directory.join(format!("{NAME}.new"));
-    let mut file = File::create(&new)?;
+    let mut options = File::options();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
     writeln!(file, "{next}")?;
     file.sync_all()?;
     fs::rename(&new, &path)?;
