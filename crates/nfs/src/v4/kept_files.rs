@@ -38,12 +38,12 @@ pub fn keep_files(keeper: &Arc<Keeper>, export: &Export) {
 }
 
 /// Lets files go that nobody has open any more.
-pub(super) struct Closings(pub(super) Arc<Service>);
+pub(super) struct Closings(pub(super) Weak<Service>);
 
 impl Closings {
     /// These were closed, which is durable with `durable`.
     pub(super) fn closed(&self, mut files: Vec<FileKey>, durable: impl FnOnce() -> Ticket) {
-        let service = &self.0;
+        let Some(service) = self.0.upgrade() else { return };
         let is_kept = |file: &FileKey| {
             let export = service.export(ExportId(file.export));
             export.is_some_and(|export| export.file_system().is_kept(&file.handle))
@@ -51,7 +51,7 @@ impl Closings {
         files.retain(is_kept);
         let runtime = tokio::runtime::Handle::try_current();
         if let Some(runtime) = runtime.ok().filter(|_| !files.is_empty()) {
-            runtime.spawn(release(Arc::clone(service), files, durable()));
+            runtime.spawn(release(service, files, durable()));
         }
     }
 }

@@ -75,7 +75,7 @@ impl Nfs4 {
     /// NFSv4 over `service`, with the state that `keeper` keeps.
     pub fn new(service: Arc<Service>, keeper: Arc<Keeper>) -> Self {
         let identity = ServerIdentity::new(service.handles(), "");
-        keeper.set_closings(Closings(Arc::clone(&service)));
+        keeper.set_closings(Closings(Arc::downgrade(&service)));
         service.set_keeper(Arc::clone(&keeper));
         Self { service, keeper, identity }
     }
