@@ -12,10 +12,11 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use libtest_mimic::Trial;
-use standfast_lab::{Daemon, Guest, GuestProcess, Lab, Requirement};
+use standfast_lab::{Daemon, Lab, Requirement};
 use standfast_tests::guests::Version::V42;
-use standfast_tests::guests::{MOUNT, Version, for_versions, two_mounted_from};
+use standfast_tests::guests::{Version, for_versions, two_mounted_from};
 use standfast_tests::server::{PORT, Server};
+use standfast_tests::work::{Work, finish, prepare};
 use standfast_tests::{Result, SOON};
 
 const NEEDS: &[Requirement] = &[
@@ -32,40 +33,6 @@ const LONGEST_RUN: u64 = 2500;
 
 /// How long what runs may take to come to its end.
 const LIMIT: Duration = Duration::from_secs(900);
-
-/// Works on the mount, once at least, until `/tmp/stop` is there: `work.py NAME`. Everything that it does may be
-/// done exactly once: a second time would fail, or be counted. It prints how often it went round.
-const WORK: &str = r"
-import fcntl, os, sys
-me, rounds = sys.argv[1], 0
-def put(path, text, flags):
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o644)
-    os.write(file, text.encode()); os.fsync(file); os.close(file)
-while rounds == 0 or not os.path.exists('/tmp/stop'):
-    # One holder at a time, of both guests.
-    with open('counter', 'r+') as counter:
-        fcntl.lockf(counter, fcntl.LOCK_EX)
-        put('holder', me, os.O_EXCL)
-        value = int(counter.read() or 0)
-        counter.seek(0); counter.write(str(value + 1)); counter.flush()
-        assert open('holder').read() == me
-        os.unlink('holder')
-        fcntl.lockf(counter, fcntl.LOCK_UN)
-    # Names, each made once and taken away once.
-    base = '%s-%d' % (me, rounds)
-    os.mkdir(base)
-    put(base + '/file', base, os.O_EXCL)
-    os.link(base + '/file', base + '/link')
-    os.symlink(base, base + '/soft')
-    os.rename(base, base + '-renamed')
-    assert open(base + '-renamed/link').read() == base
-    for name in ('file', 'link', 'soft'):
-        os.unlink(base + '-renamed/' + name)
-    os.rmdir(base + '-renamed')
-    put(me + '.log', '%d\n' % rounds, os.O_APPEND)
-    rounds += 1
-print(rounds)
-";
 
 pub(crate) fn stories() -> Vec<Trial> {
     for_versions("nobody_notices_a_kill_under_load", NEEDS, &[V42], under_load)
@@ -152,34 +119,11 @@ fn kill_and_restart(server: &mut Server, random: &mut Random) -> Result {
 fn under_load(lab: &Lab, version: Version) -> Result {
     let mut random = Random::new()?;
     let mut server = Server::start(lab, "rw,no_root_squash")?;
-    std::fs::write(server.export().join("counter"), b"")?;
+    prepare(&server.export())?;
     let trace = Trace::start(lab, &server)?;
     let (first, second) = two_mounted_from(lab, server.v4(), version.options())?;
-    let work = |guest: &Guest, name: &str| -> Result<GuestProcess> {
-        guest.push("/tmp/work.py", WORK.as_bytes())?;
-        Ok(guest.spawn(&format!("cd {MOUNT}; python3 /tmp/work.py {name}"))?)
-    };
-    let works = [work(&first, "first")?, work(&second, "second")?];
+    let works = [Work::start(&first, "first")?, Work::start(&second, "second")?];
     kill_and_restart(&mut server, &mut random)?;
-    let mut total = 0;
-    for guest in [&first, &second] {
-        guest.run(": >/tmp/stop")?.ok()?;
-    }
-    for (work, name) in works.iter().zip(["first", "second"]) {
-        let rounds: u64 = work.wait(LIMIT)?.ok()?.trim().parse()?;
-        let log = std::fs::read_to_string(server.export().join(format!("{name}.log")))?;
-        let expected: String = (0..rounds).map(|round| format!("{round}\n")).collect();
-        assert_eq!(log, expected, "the log of {name}");
-        total += rounds;
-    }
-    assert!(total > 0);
-    let counter = std::fs::read_to_string(server.export().join("counter"))?;
-    assert_eq!(counter, total.to_string(), "rounds that were counted under the lock");
-    let mut left: Vec<_> = std::fs::read_dir(server.export())?
-        .map(|entry| entry.map(|entry| entry.file_name()))
-        .collect::<std::io::Result<_>>()?;
-    left.retain(|name| !name.to_string_lossy().starts_with('.'));
-    left.sort();
-    assert_eq!(left, ["counter", "first.log", "second.log"]);
+    finish(&works, &server.export())?;
     trace.shows_no_restart(&server)
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod cluster;
+mod failover;
 mod files;
 mod hostile;
 mod killed;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let stories = [
         access::stories(),
         cluster::stories(),
+        failover::stories(),
         files::stories(),
         hostile::stories(),
         killed::stories(),

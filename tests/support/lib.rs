@@ -7,6 +7,7 @@ pub mod nfs3;
 pub mod program;
 pub mod server;
 pub mod wire;
+pub mod work;
 
 use std::error::Error;
 use std::time::Duration;
