@@ -26,7 +26,7 @@ const EXPORT: &str = "/demo";
 /// A node that was not heard for this long, in milliseconds, is not there.
 const HEARD_MS: u64 = 1500;
 /// How long a node may take to come up, or a cluster to agree.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A node.
 #[derive(Debug)]
