@@ -19,8 +19,8 @@ use standfast_settings::{ClusterSettings, Settings, differences};
 use tokio::sync::{Mutex, watch};
 
 use super::hands::Hands;
-use super::status;
 use super::thinking::Thinking;
+use super::{leave, status};
 use crate::keeper::Keeper;
 
 /// Runs the member, once this node is one.
@@ -80,7 +80,10 @@ impl ClusterHost {
                 Hands::new(node, settings, of_member, gates, keeper, of_hands)
             };
             match Thinking::start(&member, Arc::clone(&seen), hands).await {
-                Ok(started) => *thinking.lock() = Some(started),
+                Ok(started) => {
+                    *thinking.lock() = Some(started);
+                    leave::come_back(&member).await;
+                }
                 Err(error) => {
                     tracing::error!(%error, "this node holds no service");
                     let finding = (Severity::Err, format!("it can hold no service: {error}"));
@@ -100,11 +103,15 @@ impl ClusterHost {
 
     /// Stops the member, if there is one.
     pub(crate) async fn stop(&self) {
+        let member = self.member.lock().await.take();
+        if let Some(member) = &member {
+            leave::give_away(member).await;
+        }
         let thinking = self.thinking.lock().take();
         if let Some(thinking) = thinking {
             thinking.stop().await;
         }
-        if let Some(member) = self.member.lock().await.take() {
+        if let Some(member) = member {
             member.stop().await;
         }
     }

@@ -3,6 +3,7 @@
 mod addresses;
 mod hands;
 mod host;
+mod leave;
 mod pools;
 mod status;
 mod thinking;
