@@ -40,6 +40,8 @@ pub(super) async fn give_away(member: &Member) {
         return;
     }
     let moved = async {
+        // Whoever begins to serve needs a leader that stays.
+        hand_over(member).await;
         member.propose(Command::Drain { node: me }).await?;
         let mut applied = member.watch();
         let empty = applied.wait_for(|applied| applied.state.held_by(me).next().is_none()).await;
@@ -50,6 +52,18 @@ pub(super) async fn give_away(member: &Member) {
         Ok(Ok(())) => tracing::info!("the services of this node are elsewhere"),
         Ok(Err(error)) => tracing::warn!(%error, "the services cannot be moved away"),
         Err(_) => tracing::warn!("not all services could be moved away in time"),
+    }
+}
+
+/// Lets the node lead that was heard last, if this one does.
+async fn hand_over(member: &Member) {
+    let known = member.leadership();
+    let newest = member.heard().max_by_key(|(_, at)| *at);
+    let Some((successor, _)) = newest.filter(|_| known.is_me) else { return };
+    member.hand_over_leadership(successor).await;
+    let mut now = member.leadership();
+    while now.is_me || now.leader.is_none() {
+        now = member.leadership_changed(now).await;
     }
 }
 
