@@ -41,6 +41,8 @@ pub struct Report {
     pub torn_tail: Option<TornTail>,
     /// Bytes of the log that was replayed.
     pub log_bytes: u64,
+    /// Files of the log that was replayed: each holder begins one.
+    pub log_files: usize,
     /// Bytes of the snapshot.
     pub snapshot_bytes: u64,
 }
@@ -137,6 +139,7 @@ fn opened(
         first_sequence: log.next,
         torn_tail,
         log_bytes: log.segments.iter().map(|loaded| loaded.segment.end() as u64).sum(),
+        log_files: log.segments.len(),
         snapshot_bytes: log.snapshot.as_ref().map_or(0, |snapshot| snapshot.bytes.len() as u64),
     };
     let journal = Journal::start(storage, options.clone(), writer, &report)

@@ -139,7 +139,7 @@ impl Opening {
         // A new journal, be it the first or one in place of a lost one, knows of no lock.
         let is_new = report.previous_epoch.is_none();
         let locks = (!is_lost && !is_new).then_some(restored.locks);
-        let log = JournalLog::new(journal);
+        let log = JournalLog::new(journal, report.log_files);
         let keeper = Keeper::new(restored.state, Arc::clone(&log) as _);
         self.start_programs(
             (place, note),

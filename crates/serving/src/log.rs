@@ -1,6 +1,7 @@
 //! The journal as the log of the protocol state.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use standfast_journal::{Entry, Journal, JournalError, Scope, Snapshot};
 use standfast_nfs::v4::keeper::{Covers, Log, LogStopped, Order, RecordKind, Ticket};
@@ -8,11 +9,19 @@ use standfast_nfs::v4::keeper::{Covers, Log, LogStopped, Order, RecordKind, Tick
 /// The journal of a service as the log of its state.
 pub struct JournalLog {
     journal: Journal,
+    /// A snapshot is to take the place of many short files.
+    has_many_files: AtomicBool,
 }
 
+/// From so many files on, a log is compacted however short it is: a takeover reads each, and each
+/// has room for more.
+const MANY_FILES: usize = 3;
+
 impl JournalLog {
-    pub(crate) fn new(journal: Journal) -> Arc<Self> {
-        Arc::new(Self { journal })
+    /// `files` is how many there were when it was opened.
+    pub(crate) fn new(journal: Journal, files: usize) -> Arc<Self> {
+        let has_many_files = AtomicBool::new(files >= MANY_FILES);
+        Arc::new(Self { journal, has_many_files })
     }
 
     /// The epoch of this holder.
@@ -35,11 +44,14 @@ impl JournalLog {
     }
 
     pub(crate) fn is_compaction_due(&self) -> bool {
-        self.journal.is_compaction_due()
+        self.journal.is_compaction_due() || self.has_many_files.load(Ordering::Relaxed)
     }
 
     pub(crate) fn start_snapshot(&self) -> Result<Snapshot, JournalError> {
-        self.journal.start_snapshot()
+        let snapshot = self.journal.start_snapshot()?;
+        // If it fails, the next holder finds the files and tries again.
+        self.has_many_files.store(false, Ordering::Relaxed);
+        Ok(snapshot)
     }
 }
 
