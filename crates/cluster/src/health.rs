@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use standfast_settings::format_duration;
 
-use crate::model::{Activity, Member, Membership, NodeId, Role, State};
+use crate::model::{
+    Activity, ChangeReason, Epoch, EventKind, Member, Membership, NodeId, Role, State,
+};
 use crate::placement::{self, failover_advice};
 
 /// A certificate that ends within this part of its lifetime was not renewed in time.
@@ -35,6 +37,8 @@ pub enum Severity {
 pub struct Seen {
     /// Why a service that nobody holds can be nowhere, by its name. Only the leader knows.
     pub homeless: BTreeMap<String, String>,
+    /// What this node failed to do for a service, by its name, and in which epoch.
+    pub failures: BTreeMap<String, (Epoch, String)>,
     /// What else is not well, by what it is about (`pool shared`), so that it goes when it is well
     /// again.
     pub findings: BTreeMap<String, (Severity, String)>,
@@ -80,6 +84,7 @@ pub fn health(known: &Known<'_>) -> (Severity, Vec<String>) {
         of_consensus(known, &mut found);
         of_members(known, &mut found);
         of_services(known, &mut found);
+        of_failures(known, &mut found);
     }
     found.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
     let worst = found.iter().map(|(severity, _)| *severity).max().unwrap_or_default();
@@ -214,6 +219,39 @@ fn of_services(known: &Known<'_>, found: &mut Found) {
         };
         let why = why.map(|why| format!(": {why}")).unwrap_or_default();
         found.push((Severity::Err, format!("nobody serves {}{more}{why}", shown.join(", "))));
+    }
+}
+
+/// Why a service changed its holder whose node could not serve it.
+pub(crate) fn unable() -> ChangeReason {
+    ChangeReason::Failure { detail: "its node cannot serve it".into() }
+}
+
+/// Services that have a holder and do not come up.
+fn of_failures(known: &Known<'_>, found: &mut Found) {
+    let state = known.state;
+    for (name, lease) in &state.leases {
+        let up_in = state.events.iter().filter_map(|event| match &event.kind {
+            EventKind::Timeline { service, epoch, .. } if service == name => Some(*epoch),
+            _ => None,
+        });
+        // The timeline of a change is written when the service is up.
+        let up_in = up_in.max().unwrap_or_default();
+        if !state.settings.services.contains_key(name) || up_in >= lease.epoch {
+            continue;
+        }
+        if let Some((_, why)) = known.seen.failures.get(name).filter(|(epoch, _)| *epoch > up_in) {
+            found.push((Severity::Err, format!("this node could not serve `{name}`: {why}")));
+        } else if let (Some(holder), true) = (lease.holder, lease.reason == Some(unable())) {
+            let holder = state.name_of(holder);
+            found.push((
+                Severity::Err,
+                format!(
+                    "`{name}` does not come up: the node before could not serve it, {holder} tries; \
+                     `standfast status` on each says why"
+                ),
+            ));
+        }
     }
 }
 
@@ -367,6 +405,7 @@ mod tests {
         let seen = Seen {
             homeless: [("s".into(), "every node is drained".into())].into(),
             findings: [("pool shared".into(), (Severity::Warn, "it is nearly full".into()))].into(),
+            ..Seen::default()
         };
         let (severity, reasons) = look_at(&state, Some(NodeId(1)), &all_heard(), &seen, |_| {});
         assert_eq!(severity, Severity::Err);
@@ -374,6 +413,40 @@ mod tests {
             reasons,
             ["nobody serves `s`: every node is drained", "pool shared: it is nearly full"]
         );
+    }
+
+    #[test]
+    fn a_service_that_does_not_come_up_is_told_until_it_does() {
+        let mut state = state(3);
+        state.settings.services.insert("s".into(), Default::default());
+        let lease = LeaseRecord {
+            holder: Some(NodeId(2)),
+            epoch: Epoch(4),
+            reason: Some(unable()),
+            ..LeaseRecord::default()
+        };
+        state.leases.insert("s".into(), lease);
+        let failed = |epoch| Seen {
+            failures: [("s".into(), (Epoch(epoch), "address: no such interface".into()))].into(),
+            ..Seen::default()
+        };
+        let told = |state: &State, seen: &Seen| {
+            let (severity, reasons) = look_at(state, Some(NodeId(1)), &all_heard(), seen, |_| {});
+            (severity, reasons.join("; "))
+        };
+        let (severity, reasons) = told(&state, &failed(3));
+        assert_eq!(severity, Severity::Err);
+        assert_eq!(reasons, "this node could not serve `s`: address: no such interface");
+        let (severity, reasons) = told(&state, &Seen::default());
+        assert_eq!(severity, Severity::Err);
+        assert!(reasons.starts_with("`s` does not come up: "), "{reasons}");
+        // It comes up, and what was before does not matter any more.
+        state.record(
+            0,
+            EventKind::Timeline { service: "s".into(), epoch: Epoch(4), steps: Vec::new() },
+        );
+        assert_eq!(told(&state, &failed(3)), (Severity::Ok, String::new()));
+        assert_eq!(told(&state, &failed(5)).0, Severity::Ok);
     }
 
     #[test]

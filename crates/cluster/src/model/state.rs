@@ -107,7 +107,7 @@ impl State {
             .map(|(service, _)| service)
     }
 
-    pub(super) fn record(&mut self, at_ms: u64, kind: EventKind) {
+    pub(crate) fn record(&mut self, at_ms: u64, kind: EventKind) {
         let sequence = self.next_event;
         self.next_event += 1;
         self.events.push_back(Event { sequence, at_ms, kind });

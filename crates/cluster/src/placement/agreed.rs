@@ -67,9 +67,7 @@ impl Why {
                 );
                 ChangeReason::Failure { detail: for_how_long }
             }
-            Self::HolderUnable => {
-                ChangeReason::Failure { detail: "its node cannot serve it".into() }
-            }
+            Self::HolderUnable => crate::health::unable(),
             Self::Drain => ChangeReason::Drain,
             Self::Wish => ChangeReason::Move,
             Self::Failback => ChangeReason::Failback,

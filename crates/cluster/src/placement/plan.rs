@@ -117,6 +117,19 @@ pub enum NoPlace {
     NobodyAble(Vec<NodeId>),
 }
 
+impl NoPlace {
+    /// The reason with the names of the nodes.
+    pub fn explain(&self, name: impl Fn(NodeId) -> String) -> String {
+        match self {
+            Self::NobodyAble(nodes) => {
+                let names: Vec<_> = nodes.iter().map(|node| name(*node)).collect();
+                format!("no node that answers can serve it, not {}", names.join(", not "))
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
 fn list(nodes: &[NodeId]) -> String {
     let words: Vec<String> = nodes.iter().map(|node| format!("node {node} cannot")).collect();
     words.join(", ")

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use standfast_cluster::agent::{Passage, Timeline};
+use standfast_cluster::agent::{Passage, Step, Timeline};
 use standfast_cluster::consensus::{Mandate, Member};
 use standfast_cluster::health::Seen;
 use standfast_cluster::heartbeat::LinkId;
@@ -218,6 +218,28 @@ struct Obey {
     proposing: Arc<Mutex<BTreeSet<ServiceId>>>,
 }
 
+/// What keeps this node from serving is told in `status`, until it can.
+fn tell_failure(
+    seen: &watch::Sender<Seen>,
+    hands: &Hands,
+    command: &standfast_cluster::agent::Command,
+    result: &Result<(), String>,
+) {
+    let Some(name) = hands.name(command.service) else { return };
+    let takes_over = [Step::Fence, Step::Promote, Step::Replay, Step::Listen, Step::Raise];
+    match result {
+        Err(why) if takes_over.contains(&command.step) => {
+            let failure = (command.epoch, format!("{}: {why}", command.step));
+            seen.send_modify(|seen| _ = seen.failures.insert(name, failure));
+        }
+        // Its addresses are up: it is served.
+        Ok(()) if command.step == Step::Raise => {
+            seen.send_modify(|seen| _ = seen.failures.remove(&name));
+        }
+        _ => {}
+    }
+}
+
 impl Obey {
     async fn run(self, mut wishes: UnboundedReceiver<Output>) {
         while let Some(wish) = wishes.recv().await {
@@ -225,6 +247,7 @@ impl Obey {
                 Output::Propose(change, why) => self.propose(change, why),
                 Output::Run(command) => {
                     let (hands, inputs) = (Arc::clone(&self.hands), self.inputs.clone());
+                    let seen = Arc::clone(&self.seen);
                     tokio::spawn(async move {
                         let (service, step) = (command.service, command.step);
                         let result = hands.step(command).await;
@@ -233,6 +256,7 @@ impl Obey {
                             tracing::warn!(service = name, epoch = %command.epoch, %step,
                                 "a step failed: {why}");
                         }
+                        tell_failure(&seen, &hands, &command, &result);
                         inputs.send(Input::Done { service, step, result });
                     });
                 }
@@ -246,8 +270,9 @@ impl Obey {
     }
 
     fn tell_homeless(&self, homeless: &BTreeMap<ServiceId, NoPlace>) {
+        let state = self.member.state();
         let named = |(service, why): (&ServiceId, &NoPlace)| {
-            Some((self.hands.name(*service)?, why.to_string()))
+            Some((self.hands.name(*service)?, why.explain(|node| state.name_of(node))))
         };
         let homeless: BTreeMap<String, String> = homeless.iter().filter_map(named).collect();
         for (service, why) in &homeless {
