@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 const NUMBER: u32 = 0x2000_0002;
 const PORT: u16 = 2049;
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {
     run(vec![trial("an_address_is_served_from_the_moment_that_it_is_there", &[], |lab| {

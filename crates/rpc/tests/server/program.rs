@@ -198,4 +198,4 @@ pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
 }
 
 /// How long tests wait for what must come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);

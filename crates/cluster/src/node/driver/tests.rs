@@ -1,3 +1,6 @@
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU16, Ordering};
+
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -7,13 +10,16 @@ use crate::lease::{Change, Epoch, Holder, Incarnation, Lease};
 use crate::placement::{NodeView, ServiceView};
 
 /// How long anything may take at most; a slow machine is no failure.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(120);
 const X: ServiceId = ServiceId(1);
 
+/// Addresses of loopback that no other process of these tests uses, and no other test of this one.
 fn free_addresses(count: u64) -> BTreeMap<NodeId, SocketAddr> {
-    let sockets: Vec<UdpSocket> =
-        (0..count).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
-    (1..).map(NodeId).zip(sockets.iter().map(|socket| socket.local_addr().unwrap())).collect()
+    static NEXT_PORT: AtomicU16 = AtomicU16::new(20_000);
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    let ip = Ipv4Addr::new(127, 1 + a % 250, b, c);
+    let address = |_| SocketAddr::from((ip, NEXT_PORT.fetch_add(1, Ordering::Relaxed)));
+    (1..).map(NodeId).zip((0..count).map(address)).collect()
 }
 
 fn table() -> LeaseTable {
