@@ -50,6 +50,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// Brings up `count` nodes that run `program`, one service and a machine for clients.
+    /// `settings` are the cluster's besides those, as in a file; nothing for the defaults.
     ///
     /// # Errors
     /// What does not come up, with what it said.
@@ -57,6 +58,7 @@ impl Cluster {
         lab: &Lab,
         program: &Path,
         count: usize,
+        settings: &str,
         mut progress: impl FnMut(&str),
     ) -> Result<Self, Error> {
         let shared = lab.dir().join("storage");
@@ -74,7 +76,7 @@ impl Cluster {
         };
         cluster.found(&mut progress)?;
         progress("the service is made and taken up");
-        cluster.make_service(&shared, &data)?;
+        cluster.make_service(settings, &shared, &data)?;
         cluster.wait_healthy()?;
         Ok(cluster)
     }
@@ -116,10 +118,10 @@ impl Cluster {
         Ok(())
     }
 
-    fn make_service(&mut self, shared: &Path, data: &Path) -> Result<(), Error> {
+    fn make_service(&mut self, more: &str, shared: &Path, data: &Path) -> Result<(), Error> {
         let settings = self.nodes[0].state.with_extension("cluster.toml");
         let text = format!(
-            "[[pool]]\nname = \"shared\"\nengine = \"directory\"\npath = {shared:?}\n\n\
+            "{more}\n[[pool]]\nname = \"shared\"\nengine = \"directory\"\npath = {shared:?}\n\n\
              [[service]]\nname = \"{SERVICE}\"\npool = \"shared\"\n\
              addresses = [\"{}/24\"]\n\n[[service.export]]\npath = {data:?}\nas = \"{EXPORT}\"\n\
              allow = [\"*:rw,no_root_squash,insecure\"]\n",

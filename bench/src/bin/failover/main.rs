@@ -81,7 +81,7 @@ fn run(options: &Options) -> Result<bool, Error> {
             Some(program) => program.clone(),
             None => std::env::current_exe()?.with_file_name("standfast"),
         };
-        let mut cluster = Cluster::start(&lab, &program, 3, say)?;
+        let mut cluster = Cluster::start(&lab, &program, 3, "", say)?;
         let mut drill = Drill::new(cluster.client().clone(), CLIENTS, options.seed)?;
         measure(&mut drill, &mut cluster, options.runs, options, &mut report)?;
     }

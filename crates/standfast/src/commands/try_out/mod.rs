@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Try) -> miette::Result<ExitCode> {
     screen.introduce(NODES);
     let lab = Lab::new("try").into_diagnostic()?;
     let program = std::env::current_exe().into_diagnostic()?;
-    let started = Cluster::start(&lab, &program, NODES, |text| screen.step(text));
+    let started = Cluster::start(&lab, &program, NODES, "", |text| screen.step(text));
     let mut cluster = started.into_diagnostic().wrap_err("the cluster does not come up")?;
     let rounds = drill(args, &mut cluster, &mut screen)?;
     if args.json {
