@@ -108,6 +108,7 @@ impl Opening {
     /// See [`StartError`]. A journal that is lost or damaged is none: it is put aside, and the
     /// service starts with a grace period.
     pub fn take_over(mut self, epoch: Epoch, gate: Arc<ReplyGate>) -> Result<Taken, StartError> {
+        self.storages.set_gate(&gate);
         let state_dir = self.settings.server.state_dir.join("services").join(&self.name);
         make_private(&state_dir)?;
         let opened = self.timings.time(Step::Journal, || {

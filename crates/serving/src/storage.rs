@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use standfast_nfs::pool::Pool;
 use standfast_nfs::service::Storage;
+use standfast_rpc::gate::ReplyGate;
 use standfast_settings::{ExportSettings, Limits};
-use standfast_vfs::{OpenError, Options, PosixFileSystem};
+use standfast_vfs::{OpenError, Options, Permit, PosixFileSystem, Verdict};
 
 use crate::place::Candidate;
 
@@ -32,6 +33,20 @@ pub(crate) struct Storages {
     write_verifier: u64,
     pool: Arc<Pool>,
     options: (usize, usize),
+    permit: Option<Arc<dyn Permit>>,
+}
+
+/// Storage is changed only while replies may leave: whoever cannot answer does nothing either.
+struct WhileOpen(Arc<ReplyGate>);
+
+impl Permit for WhileOpen {
+    fn ask(&self) -> Verdict {
+        match (self.0.may_send(), self.0.is_closed()) {
+            (true, _) => Verdict::Granted,
+            (false, false) => Verdict::Later,
+            (false, true) => Verdict::Ended,
+        }
+    }
 }
 
 /// Exports that can be served, and what is wrong with the others.
@@ -44,7 +59,14 @@ impl Storages {
     /// None yet.
     pub(crate) fn new(limits: &Limits, pool: Arc<Pool>) -> Self {
         let options = (limits.cached_files, limits.io_threads_per_export);
-        Self { open: HashMap::new(), ahead: Vec::new(), write_verifier: 0, pool, options }
+        Self {
+            open: HashMap::new(),
+            ahead: Vec::new(),
+            write_verifier: 0,
+            pool,
+            options,
+            permit: None,
+        }
     }
 
     /// Opens the filesystems of exports, for [`Storages::open`] to come; gives what is wrong with
@@ -72,6 +94,15 @@ impl Storages {
             file_system: Arc::clone(file_system),
         };
         self.ahead.iter().map(candidate).collect()
+    }
+
+    /// From now on storage is changed only while this gate is open.
+    pub(crate) fn set_gate(&mut self, gate: &Arc<ReplyGate>) {
+        let permit: Arc<dyn Permit> = Arc::new(WhileOpen(Arc::clone(gate)));
+        for (_, file_system) in &self.ahead {
+            file_system.set_permit(Arc::clone(&permit));
+        }
+        self.permit = Some(permit);
     }
 
     /// Sets the write verifier, which must be new at each start, before the first storage is made.
@@ -108,7 +139,11 @@ impl Storages {
     fn open_file_system(&self, key: &Key) -> Result<Arc<PosixFileSystem>, OpenError> {
         let (cached_files, _) = self.options;
         let options = Options { cross_mounts: key.cross_mounts, cached_files };
-        Ok(Arc::new(PosixFileSystem::open(&key.path, &options)?))
+        let file_system = PosixFileSystem::open(&key.path, &options)?;
+        if let Some(permit) = &self.permit {
+            file_system.set_permit(Arc::clone(permit));
+        }
+        Ok(Arc::new(file_system))
     }
 
     fn open_one(&self, key: &Key) -> Result<Arc<Storage>, OpenError> {

@@ -12,6 +12,7 @@ mod extended;
 mod file_system;
 mod handle;
 mod kept_files;
+mod permit;
 mod posix;
 mod ranges;
 
@@ -28,6 +29,7 @@ pub use file_system::{
 };
 pub use handle::Handle;
 pub use kept_files::{KeptFiles, OpenFiles};
+pub use permit::{Permit, Verdict};
 pub use posix::{IdentityScope, OpenError, Options, PosixFileSystem, can_switch_identity};
 pub use ranges::{Advice, Content, Ranges};
 

@@ -47,7 +47,7 @@ impl ExtendedAttributes for PosixFileSystem {
         kind: AclKind,
         acl: Option<&PosixAcl>,
     ) -> Changed<()> {
-        let _scope = IdentityScope::enter();
+        let _scope = self.enter_to_change(context.wait);
         self.change_object(context, handle, |node, _| {
             if !has_acl(node, kind) {
                 // A directory alone has one for what is made in it.
@@ -83,7 +83,7 @@ impl ExtendedAttributes for PosixFileSystem {
         value: &[u8],
         how: SetHow,
     ) -> Changed<()> {
-        let _scope = IdentityScope::enter();
+        let _scope = self.enter_to_change(context.wait);
         self.change_object(context, handle, |node, _| {
             let name = user_name(name)?;
             as_caller(context.caller, || set(node, &name, value, how))?
@@ -106,7 +106,7 @@ impl ExtendedAttributes for PosixFileSystem {
         handle: &Handle,
         name: &[u8],
     ) -> Changed<()> {
-        let _scope = IdentityScope::enter();
+        let _scope = self.enter_to_change(context.wait);
         self.change_object(context, handle, |node, _| {
             let name = user_name(name)?;
             as_caller(context.caller, || remove(node, &name))?

@@ -16,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
 
+use super::permit;
 use super::syscall;
 use crate::{Caller, Error, Result};
 
@@ -166,6 +167,8 @@ pub(super) fn as_caller<T>(caller: &Caller, operation: impl FnOnce() -> T) -> Re
             current.switch_to(caller).map_err(|_| Error::Os(Errno::PERM))
         })?;
     }
+    // As late as can be: the thread may have been stopped until now.
+    permit::ask()?;
     Ok(operation())
 }
 

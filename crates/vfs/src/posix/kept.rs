@@ -19,6 +19,7 @@ use super::hidden::open_directory;
 use super::identity::as_process;
 use super::mounted::Mounted;
 use super::node::Node;
+use super::permit;
 use super::{PosixFileSystem, STRIPES};
 use crate::{Attributes, Context, Error, FileKind, Handle, Result, Wait};
 
@@ -146,7 +147,10 @@ impl PosixFileSystem {
     fn let_go(&self, filesystem: &Arc<Mounted>, file: &Handle) -> Result<()> {
         let name = name_of(file)?;
         let directory = filesystem.kept_directory()?;
-        let removed = as_process(|| Ok(rustix::fs::unlinkat(&directory, &name, AtFlags::empty())?));
+        let removed = as_process(|| {
+            permit::ask()?;
+            Ok(rustix::fs::unlinkat(&directory, &name, AtFlags::empty())?)
+        });
         match removed {
             Ok(()) | Err(Error::Os(Errno::NOENT)) => {}
             Err(error) => return Err(error),

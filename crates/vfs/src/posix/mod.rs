@@ -19,12 +19,13 @@ mod name;
 mod names;
 mod node;
 mod open;
+mod permit;
 mod ranges;
 mod syscall;
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -38,11 +39,12 @@ pub use identity::{IdentityScope, can_switch_identity};
 use mounts::Mounts;
 use node::Node;
 pub use open::{OpenError, Options};
+use permit::PermitScope;
 
 use crate::{
     AccessMask, Attributes, Changed, Context, CreateHow, CreateKind, Deferred, DirectoryEntry,
-    Error, FileKind, FileSystem, Found, Handle, KeptFiles, Limits, Listing, OpenFiles, Quota, Read,
-    Renamed, Result, SetAttributes, Space, Stability, Timestamp, Wait,
+    Error, FileKind, FileSystem, Found, Handle, KeptFiles, Limits, Listing, OpenFiles, Permit,
+    Quota, Read, Renamed, Result, SetAttributes, Space, Stability, Timestamp, Wait,
 };
 
 /// A directory of a mounted filesystem, as the file protocols serve it.
@@ -60,6 +62,8 @@ pub struct PosixFileSystem {
     /// Makes the attributes before a change, the change, and those after it one step.
     steps: Box<[Mutex<()>; STRIPES]>,
     shared: Arc<Shared>,
+    /// Who says whether anything may be changed; nobody for storage that is this machine's alone.
+    permit: OnceLock<Arc<dyn Permit>>,
     /// `/proc/self/fd`: names an open object for the system calls that want a path.
     proc_fds: OwnedFd,
     /// Most descriptors that are held open.
@@ -91,6 +95,16 @@ impl Shared {
 }
 
 impl PosixFileSystem {
+    /// Says who is asked before each change, once.
+    pub fn set_permit(&self, permit: Arc<dyn Permit>) {
+        let _first = self.permit.set(permit);
+    }
+
+    /// Begins an operation that changes something.
+    fn enter_to_change(&self, wait: Wait) -> (IdentityScope, PermitScope) {
+        (IdentityScope::enter(), PermitScope::enter(self.permit.get(), wait))
+    }
+
     /// Closes everything that is held open.
     pub fn close_idle(&self) {
         self.cache.clear();
@@ -223,7 +237,7 @@ impl FileSystem for PosixFileSystem {
         set: &SetAttributes,
         guard: Option<Timestamp>,
     ) -> Changed<()> {
-        let _scope = IdentityScope::enter();
+        let _scope = self.enter_to_change(context.wait);
         self.do_set_attributes(context, handle, set, guard)
     }
 
@@ -266,7 +280,7 @@ impl FileSystem for PosixFileSystem {
         data: &[u8],
         stability: Stability,
     ) -> Changed<Stability> {
-        let _scope = IdentityScope::enter();
+        let _scope = self.enter_to_change(context.wait);
         self.do_write(context, handle, offset, data, stability)
     }
 
@@ -282,7 +296,7 @@ impl FileSystem for PosixFileSystem {
         name: &[u8],
         how: &CreateHow,
     ) -> Changed<Found> {
-        let _scope = IdentityScope::enter();
+        let _scope = self.enter_to_change(context.wait);
         self.do_create(context, directory, name, how)
     }
 
@@ -294,12 +308,12 @@ impl FileSystem for PosixFileSystem {
         kind: &CreateKind,
         set: &SetAttributes,
     ) -> Changed<Found> {
-        let _scope = IdentityScope::enter();
+        let _scope = self.enter_to_change(context.wait);
         self.do_make(context, directory, name, kind, set)
     }
 
     fn remove(&self, context: Context<'_>, directory: &Handle, name: &[u8]) -> Changed<()> {
-        let _scope = IdentityScope::enter();
+        let _scope = self.enter_to_change(context.wait);
         self.do_remove(context, directory, name, names::Victim::File)
     }
 
@@ -309,7 +323,7 @@ impl FileSystem for PosixFileSystem {
         directory: &Handle,
         name: &[u8],
     ) -> Changed<()> {
-        let _scope = IdentityScope::enter();
+        let _scope = self.enter_to_change(context.wait);
         self.do_remove(context, directory, name, names::Victim::Directory)
     }
 
@@ -319,7 +333,7 @@ impl FileSystem for PosixFileSystem {
         from: (&Handle, &[u8]),
         to: (&Handle, &[u8]),
     ) -> Renamed {
-        let _scope = IdentityScope::enter();
+        let _scope = self.enter_to_change(context.wait);
         self.do_rename(context, from, to)
     }
 
@@ -330,7 +344,7 @@ impl FileSystem for PosixFileSystem {
         directory: &Handle,
         name: &[u8],
     ) -> Changed<Attributes> {
-        let _scope = IdentityScope::enter();
+        let _scope = self.enter_to_change(context.wait);
         self.do_link(context, handle, directory, name)
     }
 
@@ -397,7 +411,7 @@ impl KeptFiles for PosixFileSystem {
     }
 
     fn release(&self, file: &Handle) -> Result<()> {
-        let _scope = IdentityScope::enter();
+        let _scope = self.enter_to_change(Wait::Allowed);
         self.do_release(file)
     }
 

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 use rustix::fs::{Mode, OFlags};
@@ -123,6 +123,7 @@ impl PosixFileSystem {
             mounts: Mounts::new(Arc::new(root), Arc::clone(&shared)),
             cache: NodeCache::new(),
             open_files: RwLock::default(),
+            permit: OnceLock::new(),
             openings: Box::new(std::array::from_fn(|_| Mutex::new(()))),
             steps: Box::new(std::array::from_fn(|_| Mutex::new(()))),
             shared,

@@ -76,7 +76,7 @@ impl Ranges for PosixFileSystem {
         to: (&Handle, u64),
         length: u64,
     ) -> Changed<()> {
-        let _scope = IdentityScope::enter();
+        let _scope = self.enter_to_change(context.wait);
         self.change_data(context, to.0, Stable::Yes, |target| {
             let source = self.readable(context, from.0)?;
             let (reader, writer) = (source.reader()?, target.writer()?);
@@ -93,7 +93,7 @@ impl Ranges for PosixFileSystem {
         to: (&Handle, u64),
         length: u64,
     ) -> Changed<u64> {
-        let _scope = IdentityScope::enter();
+        let _scope = self.enter_to_change(context.wait);
         self.change_data(context, to.0, Stable::No, |target| {
             let source = self.readable(context, from.0)?;
             let length = range((from.1, length)).and(range((to.1, length))).map(|()| length)?;
@@ -145,7 +145,7 @@ impl PosixFileSystem {
         flags: FallocateFlags,
         (offset, length): (u64, u64),
     ) -> Changed<()> {
-        let _scope = IdentityScope::enter();
+        let _scope = self.enter_to_change(context.wait);
         self.change_data(context, handle, Stable::Yes, |node| {
             let length = if flags.contains(FallocateFlags::PUNCH_HOLE) {
                 // Beyond the largest file there is nothing to punch.

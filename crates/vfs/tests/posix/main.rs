@@ -14,5 +14,6 @@ mod identity;
 mod images;
 mod kept;
 mod names;
+mod permit;
 mod power_cuts;
 mod ranges;
