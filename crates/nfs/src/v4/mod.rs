@@ -5,7 +5,7 @@ mod attributes;
 pub mod callbacks;
 mod compound;
 mod context;
-pub mod intents;
+mod intents;
 pub mod keeper;
 pub mod kept_files;
 mod navigation;
