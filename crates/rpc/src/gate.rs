@@ -113,11 +113,6 @@ impl ReplyGate {
         self.until.fetch_update(Ordering::AcqRel, Ordering::Acquire, open).is_ok()
     }
 
-    /// Whether it is closed, and not only for want of a renewal.
-    pub fn is_closed(&self) -> bool {
-        self.until.load(Ordering::Acquire) == 0
-    }
-
     /// Whether bytes may leave now.
     pub fn may_send(&self) -> bool {
         let may = match self.until.load(Ordering::Acquire) {

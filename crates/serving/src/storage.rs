@@ -41,7 +41,7 @@ struct WhileOpen(Arc<ReplyGate>);
 
 impl Permit for WhileOpen {
     fn ask(&self) -> Verdict {
-        match (self.0.may_send(), self.0.is_closed()) {
+        match (self.0.may_send(), self.0.is_shut()) {
             (true, _) => Verdict::Granted,
             (false, false) => Verdict::Later,
             (false, true) => Verdict::Ended,

@@ -57,7 +57,7 @@ impl Gates {
         if known != right.epoch()
             && let Some((_, gate)) = gates.remove(&service)
         {
-            gate.close();
+            gate.shut();
         }
         let Some(epoch) = right.epoch() else { return };
         let closed = || (epoch, Arc::new(ReplyGate::closed()));
@@ -72,7 +72,7 @@ impl Gates {
 
     /// Closes all of them: the node ends, or its thinking does.
     pub fn close_all(&self) {
-        std::mem::take(&mut *self.0.known.lock()).values().for_each(|(_, gate)| gate.close());
+        std::mem::take(&mut *self.0.known.lock()).values().for_each(|(_, gate)| gate.shut());
     }
 }
 

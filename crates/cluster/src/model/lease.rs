@@ -58,6 +58,9 @@ pub struct LeaseRecord {
     /// The node that held it last before, if another one: whom fencing keeps out.
     #[serde(default)]
     pub before: Option<NodeId>,
+    /// A holder has come up with it, so there is a journal, or one is lost.
+    #[serde(default)]
+    pub served: bool,
     /// The run of the holder's daemon that holds it; a later run does not.
     #[serde(default)]
     pub incarnation: u64,

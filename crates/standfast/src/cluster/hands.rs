@@ -242,6 +242,9 @@ impl Hands {
             let opening = self.open(&state, &hand.name, &service);
             body.opening = Some((service, opening));
         }
+        if let Some((_, opening)) = &body.opening {
+            opening.warm();
+        }
         Ok(())
     }
 
@@ -289,6 +292,8 @@ impl Hands {
             Some((_, opening)) => opening,
             None => self.open(&state, &hand.name, &service),
         };
+        let lease = state.leases.get(&hand.name);
+        let opening = opening.expects_journal(lease.is_some_and(|lease| lease.served));
         let taken = opening.take_over(Epoch::Lease(epoch.0), Arc::clone(gate));
         body.taken = Some((epoch.0, taken.map_err(|error| error.to_string())?));
         Ok(())

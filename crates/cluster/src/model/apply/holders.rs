@@ -131,6 +131,9 @@ impl State {
             matches!(&event.kind, EventKind::Timeline { service: other, epoch: of, .. }
                 if other == service && *of == epoch)
         });
+        if let Some(lease) = self.leases.get_mut(service) {
+            lease.served = true;
+        }
         if !known {
             let steps = steps.iter().take(MAX_STEPS).cloned().collect();
             self.record(at, EventKind::Timeline { service: service.into(), epoch, steps });

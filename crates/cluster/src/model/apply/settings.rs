@@ -64,6 +64,10 @@ impl State {
         let gone = old.services.keys().filter(|name| !self.settings.services.contains_key(*name));
         for name in gone.cloned().collect::<Vec<_>>() {
             self.moves.remove(&name);
+            // One of that name that is made again begins anew.
+            if let Some(lease) = self.leases.get_mut(&name) {
+                lease.served = false;
+            }
             if self.leases.get(&name).is_some_and(|lease| lease.holder.is_some()) {
                 self.set_holder(at, &name, None, &ChangeReason::Deleted);
             }
