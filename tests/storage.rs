@@ -99,7 +99,8 @@ fn frozen(lab: &Lab) -> Result {
     let fast = lab.dir().join("fast");
     std::fs::create_dir(&fast)?;
     let allow = &["*:rw,no_root_squash"];
-    server.write_settings(&(export(&slow, "/slow", allow) + &export(&fast, "/fast", allow)))?;
+    // The first has the journal, which everybody waits for whose reply must not be given twice.
+    server.write_settings(&(export(&fast, "/fast", allow) + &export(&slow, "/slow", allow)))?;
     server.restart()?;
     let guest = lab.guest("client").boot()?;
     guest.mount_nfs(server.v4(), "/slow", OPTIONS, "/mnt/slow")?;

@@ -56,7 +56,7 @@ pub(crate) enum Wish {
 
 impl Wish {
     /// Waits until nobody else changes the names, and locks them.
-    pub(crate) async fn lock<'l>(&self, locks: &'l NameLocks) -> Option<NamesLocked<'l>> {
+    pub(crate) async fn lock(&self, locks: &NameLocks) -> Option<NamesLocked> {
         Some(match self {
             Self::Make(it)
             | Self::Take(it)
