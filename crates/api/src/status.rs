@@ -36,6 +36,9 @@ pub struct ServerStatus {
     pub cached_replies: usize,
     /// Why the exports in force are not those of the settings file, if they are not.
     pub settings_problem: Option<String>,
+    /// What is the matter with the room on the journal's disk, if anything is.
+    #[serde(default)]
+    pub journal_problem: Option<String>,
 }
 
 /// An export.

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use crate::header::HeaderError;
 use crate::record::{MAX_PAYLOAD_BYTES, NoRecord};
 
@@ -20,6 +22,13 @@ pub struct StorageError {
 }
 
 impl StorageError {
+    /// Whether there was no room: the disk, the quota or what lies below is full. What was on the
+    /// disk still is, and the same call may succeed later.
+    pub fn is_no_space(&self) -> bool {
+        let errno = Errno::from_io_error(&self.cause);
+        matches!(errno, Some(Errno::NOSPC | Errno::DQUOT))
+    }
+
     /// Makes an error of a failed call's.
     pub(crate) fn of(action: &'static str, file: impl ToString) -> impl FnOnce(io::Error) -> Self {
         move |cause| Self { action, file: file.to_string(), cause: Arc::new(cause) }
@@ -57,6 +66,13 @@ pub enum JournalError {
     /// The journal was closed.
     #[error("the journal is closed")]
     Closed,
+}
+
+impl JournalError {
+    /// Whether there was no room: see [`StorageError::is_no_space`].
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, Self::Storage(error) if error.is_no_space())
+    }
 }
 
 /// Why a journal cannot be opened.

@@ -19,10 +19,13 @@ pub enum FileKind {
     Segment,
     /// Nothing: its name says that a holder of this epoch is about to read the others.
     Claim,
+    /// Nothing: room that is kept for the day when the disk is full.
+    Spare,
 }
 
 /// All kinds.
-const KINDS: [FileKind; 3] = [FileKind::Snapshot, FileKind::Segment, FileKind::Claim];
+const KINDS: [FileKind; 4] =
+    [FileKind::Snapshot, FileKind::Segment, FileKind::Claim, FileKind::Spare];
 
 impl FileKind {
     fn magic(self) -> [u8; 8] {
@@ -30,6 +33,7 @@ impl FileKind {
             Self::Snapshot => *b"SFJSNAPS",
             Self::Segment => *b"SFJSEGMT",
             Self::Claim => *b"SFJCLAIM",
+            Self::Spare => *b"SFJSPARE",
         }
     }
 
@@ -38,6 +42,7 @@ impl FileKind {
             Self::Snapshot => "snapshot",
             Self::Segment => "log",
             Self::Claim => "claim",
+            Self::Spare => "spare",
         }
     }
 }
@@ -49,7 +54,7 @@ pub(crate) struct FileName {
     /// The epoch of the holder that made the file.
     pub(crate) epoch: u64,
     /// Of a segment, the sequence of its first record; of a snapshot, the last that it covers; of
-    /// a claim 0.
+    /// a claim 0; of a spare a number.
     pub(crate) sequence: u64,
 }
 
@@ -84,6 +89,7 @@ impl fmt::Display for FileKind {
             Self::Snapshot => "snapshot",
             Self::Segment => "segment",
             Self::Claim => "claim",
+            Self::Spare => "spare",
         })
     }
 }

@@ -62,7 +62,7 @@ fn verify_once(storage: &dyn Storage) -> Result<Summary, OpenError> {
         covered_sequence: log.covered(),
         last_sequence: log.next - 1,
         log_bytes: log.segments.iter().map(|loaded| loaded.segment.end() as u64).sum(),
-        snapshot_bytes: log.snapshot.as_ref().map_or(0, |snapshot| snapshot.bytes.len() as u64),
+        snapshot_bytes: log.snapshot.as_ref().map_or(0, |snapshot| snapshot.end as u64),
         has_torn_tail: last.is_some_and(|last| matches!(last.segment.tail, Tail::Torn { .. })),
     })
 }
@@ -208,7 +208,7 @@ impl Inspection<'_> {
         let mut shown = vec![file];
         match name.kind {
             FileKind::Segment => self.segment(name, bytes, &mut shown),
-            FileKind::Claim => {}
+            FileKind::Claim | FileKind::Spare => {}
             FileKind::Snapshot => self.snapshot(name, bytes, &mut shown),
         }
         shown
@@ -239,7 +239,7 @@ impl Inspection<'_> {
 
     fn snapshot(&self, name: FileName, bytes: &Bytes, shown: &mut Vec<Shown>) {
         match snapshot_file::decode(bytes) {
-            Ok((header, records)) => {
+            Ok(snapshot_file::Decoded { header, records, .. }) => {
                 shown.extend((1..).zip(records).map(|(index, (tag, payload))| Shown::Record {
                     offset: payload.start - crate::record::HEADER_BYTES,
                     epoch: header.epoch,

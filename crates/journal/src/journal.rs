@@ -9,6 +9,7 @@ use crate::error::JournalError;
 use crate::flush::Scope;
 use crate::open::{self, Opened, Report};
 use crate::options::Options;
+use crate::room::Room;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::storage::Storage;
@@ -107,14 +108,30 @@ impl Journal {
 
     /// Bytes of the log that a replay would read, without the snapshot.
     pub fn log_bytes(&self) -> u64 {
-        self.shared.log_bytes()
+        self.shared.room.log_bytes()
     }
 
-    /// Whether the log is long enough that a snapshot should take its place, by
-    /// [`Options::compaction`].
+    /// Whether a snapshot should take the place of the log: the log is long enough by
+    /// [`Options::compaction`], or part of the reserve was used, which gives it back.
     pub fn is_compaction_due(&self) -> bool {
         let snapshot = self.shared.snapshot_bytes.load(Ordering::Relaxed);
-        self.shared.options.compaction.is_due(self.log_bytes(), snapshot)
+        let is_long = self.shared.options.compaction.is_due(self.log_bytes(), snapshot);
+        is_long || self.shared.room.is_reclaimable(self.shared.target())
+    }
+
+    /// How much room there is for the log.
+    pub fn room(&self) -> Room {
+        self.shared.room.report(self.shared.target())
+    }
+
+    /// Makes the reserve whole, as far as the disk has room: to be called regularly, by one thread
+    /// at a time. Blocks.
+    ///
+    /// # Errors
+    /// See [`JournalError`]; one that [`JournalError::is_no_space`] is no reason to worry as long
+    /// as [`Room::is_waiting`] is false.
+    pub fn renew_reserve(&self) -> Result<(), JournalError> {
+        self.shared.renew_reserve()
     }
 
     /// Starts a snapshot of the state after the last record that was appended. The caller keeps

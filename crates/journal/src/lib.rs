@@ -22,6 +22,7 @@
 //! # Ok(()) }
 //! ```
 
+mod active;
 mod error;
 mod flush;
 mod header;
@@ -32,6 +33,8 @@ mod options;
 mod queue;
 mod record;
 mod replay;
+mod reserve;
+mod room;
 mod segment;
 mod shared;
 mod snapshot;
@@ -49,6 +52,7 @@ pub use open::{Opened, Report, TornTail, latest_epoch};
 pub use options::{CompactionPolicy, Options};
 pub use record::{MAX_PAYLOAD_BYTES, NoRecord};
 pub use replay::{Record, Records, StateRecord, StateRecords};
+pub use room::Room;
 pub use segment::{Segment, SegmentRecord, Tail, decode_segment};
 pub use snapshot::{Snapshot, SnapshotWriter};
 #[cfg(any(test, feature = "simulation"))]

@@ -7,6 +7,7 @@ use crate::header::{FileKind, FileName};
 use crate::journal::Journal;
 use crate::options::Options;
 use crate::replay::{LoadedSegment, Log, Records, StateRecords, load};
+use crate::reserve::{Pick, Reserve, Spare, with_ballast};
 use crate::segment::Tail;
 use crate::storage::{Access, Storage, StorageFile};
 use crate::writer::{Before, LogFile, Writer};
@@ -67,7 +68,7 @@ pub(crate) fn open(
     if opened.is_err() {
         // So that the epoch can be used for another try. What cannot be removed now, the next
         // holder removes.
-        let _ = remove(storage.as_ref(), &claim_of(epoch).to_string());
+        let _ = release_claim(storage.as_ref(), epoch);
     }
     opened
 }
@@ -103,17 +104,22 @@ fn attempt(
     let previous_epoch = previous_epoch.map(|name| name.epoch);
     refuse_later(storage.as_ref(), epoch)?;
     let log = load(storage.as_ref(), &names)?;
+    let mut reserve = Reserve::find(storage.as_ref())?;
     if let Some(last) = log.segments.last() {
-        write_back(storage.as_ref(), last)?;
+        with_ballast(storage.as_ref(), &mut reserve, || write_back(storage.as_ref(), last))?;
     }
     let id = match log.id() {
         Some(id) => id,
         None => random_id()?,
     };
-    let before = before(&names, &log.segments);
+    let before = before(&names, &log.segments, reserve);
     let storage = Arc::clone(storage);
-    let writer = Writer::start(Arc::clone(&storage), options.clone(), id, epoch, log.next, before)?;
+    let mut writer =
+        Writer::start(Arc::clone(&storage), options.clone(), id, epoch, log.next, before)?;
     refuse_later(storage.as_ref(), epoch)?;
+    if let Some(spare) = release_claim(storage.as_ref(), epoch)? {
+        writer.add_spare(spare);
+    }
     tidy_up(storage.as_ref(), epoch)?;
     opened(storage, options, writer, log, previous_epoch).map(Some)
 }
@@ -140,7 +146,7 @@ fn opened(
         torn_tail,
         log_bytes: log.segments.iter().map(|loaded| loaded.segment.end() as u64).sum(),
         log_files: log.segments.len(),
-        snapshot_bytes: log.snapshot.as_ref().map_or(0, |snapshot| snapshot.bytes.len() as u64),
+        snapshot_bytes: log.snapshot.as_ref().map_or(0, |snapshot| snapshot.end as u64),
     };
     let journal = Journal::start(storage, options.clone(), writer, &report)
         .map_err(|cause| OpenError::Thread(Arc::new(cause)))?;
@@ -152,10 +158,11 @@ fn opened(
     })
 }
 
-/// The files of a journal.
+/// The files of a journal, without the room that is kept.
 pub(crate) fn list(storage: &dyn Storage) -> Result<Vec<FileName>, StorageError> {
     let names = storage.list().map_err(StorageError::of("list", "files"))?;
     let mut names: Vec<_> = names.iter().filter_map(|name| FileName::parse(name)).collect();
+    names.retain(|name| name.kind != FileKind::Spare);
     names.sort();
     Ok(names)
 }
@@ -176,14 +183,43 @@ fn claim(storage: &dyn Storage, epoch: u64) -> Result<(), OpenError> {
         Some(found) if found >= epoch => return Err(OpenError::Superseded { given: epoch, found }),
         _ => {}
     }
-    let name = claim_of(epoch).to_string();
-    match storage.create(&name) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            Err(OpenError::Superseded { given: epoch, found: epoch })
+    let name = claim_of(epoch);
+    let mut reserve = Reserve::find(storage)?;
+    let claimed = with_ballast(storage, &mut reserve, || {
+        let created = storage.create(&name.to_string());
+        created.map(drop).map_err(StorageError::of("create", name))
+    });
+    let claimed = match claimed {
+        Err(error) if error.is_no_space() => {
+            match reserve.take(storage, Pick::Fitting(0), name)? {
+                None => Err(error),
+                Some(_) => storage
+                    .publish(&name.temporary(), &name.to_string())
+                    .map_err(StorageError::of("publish", name)),
+            }
         }
-        Err(error) => Err(StorageError::of("create", name)(error).into()),
+        claimed => claimed,
+    };
+    claimed.map_err(|error| match error.cause.kind() {
+        std::io::ErrorKind::AlreadyExists => OpenError::Superseded { given: epoch, found: epoch },
+        _ => error.into(),
+    })
+}
+
+/// Removes the claim. If it was a spare, it is one again.
+fn release_claim(storage: &dyn Storage, epoch: u64) -> Result<Option<Spare>, StorageError> {
+    let claim = claim_of(epoch).to_string();
+    let bytes = match storage.open(&claim, Access::Read).and_then(|file| file.len()) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        length => length.map_err(StorageError::of("look at", &claim))?,
+    };
+    if bytes == 0 {
+        remove(storage, &claim)?;
+        return Ok(None);
     }
+    let name = FileName { kind: FileKind::Spare, epoch, sequence: 0 };
+    storage.rename(&claim, &name.to_string()).map_err(StorageError::of("rename", claim))?;
+    Ok(Some(Spare { name, bytes }))
 }
 
 fn claim_of(epoch: u64) -> FileName {
@@ -230,7 +266,7 @@ fn write_back(storage: &dyn Storage, last: &LoadedSegment) -> Result<(), Storage
 }
 
 /// What the new holder's segment goes on from.
-fn before(names: &[FileName], segments: &[LoadedSegment]) -> Before {
+fn before(names: &[FileName], segments: &[LoadedSegment], reserve: Reserve) -> Before {
     let log: Vec<_> = segments
         .iter()
         .map(|loaded| {
@@ -241,7 +277,7 @@ fn before(names: &[FileName], segments: &[LoadedSegment]) -> Before {
     let unused = names.iter().filter(|name| {
         name.kind == FileKind::Segment && log.iter().all(|file| file.name != **name)
     });
-    Before { unused: unused.copied().collect(), log }
+    Before { unused: unused.copied().collect(), log, reserve }
 }
 
 /// Removes claims and files that were never completed, up to this epoch.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::flush::{Flusher, LogFlusher};
 
@@ -18,6 +19,15 @@ pub struct Options {
     /// disk with Linux 6.18: ext4 587, 579, 156 µs; XFS 381, 394, 139 µs. On btrfs neither helps
     /// (972, 1297, 1361 µs), since it writes to a new place each time; there it is left out.
     pub allocation_bytes: u64,
+    /// Room that is kept for the day when the disk is full: files of this size in all, larger where
+    /// snapshots are, which the log and its snapshots go on in. 0: none is kept.
+    pub reserve_bytes: u64,
+    /// Whether nobody else can have files of the journal open, because of a lock that ends with the
+    /// process that has it. Then the reserve takes in the files of earlier holders, too, when they
+    /// are needed no more; otherwise such a holder might still write into them.
+    pub is_sole: bool,
+    /// How long to wait before what found no room is tried again.
+    pub room_retry: Duration,
     /// The most that waits for a flush before appending is refused.
     pub queue_bytes: usize,
     /// The most that one flush makes durable.
@@ -33,6 +43,9 @@ impl Default for Options {
         Self {
             segment_bytes: 64 << 20,
             allocation_bytes: 1 << 20,
+            reserve_bytes: 16 << 20,
+            is_sole: false,
+            room_retry: Duration::from_millis(100),
             queue_bytes: 64 << 20,
             batch_bytes: 1 << 20,
             compaction: CompactionPolicy::default(),
@@ -46,6 +59,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("segment_bytes", &self.segment_bytes)
             .field("allocation_bytes", &self.allocation_bytes)
+            .field("reserve_bytes", &self.reserve_bytes)
             .field("queue_bytes", &self.queue_bytes)
             .field("batch_bytes", &self.batch_bytes)
             .field("compaction", &self.compaction)

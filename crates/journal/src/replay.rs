@@ -36,6 +36,8 @@ pub(crate) struct LoadedSnapshot {
     pub(crate) header: Header,
     pub(crate) bytes: Bytes,
     pub(crate) records: snapshot_file::Records,
+    /// Where it ends in the file.
+    pub(crate) end: usize,
 }
 
 /// A segment that was read.
@@ -174,16 +176,17 @@ fn used_records(piece: Piece, segment: &Segment) -> Result<usize, OpenError> {
 fn load_snapshot(storage: &dyn Storage, name: FileName) -> Result<LoadedSnapshot, OpenError> {
     let file = name.to_string();
     let bytes = read(storage, name)?;
-    let (header, records) = snapshot_file::decode(&bytes).map_err(|damage| match damage {
+    let decoded = snapshot_file::decode(&bytes).map_err(|damage| match damage {
         SnapshotDamage::Header(cause) => OpenError::Header { file: file.clone(), cause },
         SnapshotDamage::Record { offset, found } => {
             OpenError::Damaged { file: file.clone(), offset, found }
         }
     })?;
+    let snapshot_file::Decoded { header, records, end } = decoded;
     if header.name() != name {
         return Err(OpenError::Header { file, cause: HeaderError::Damaged });
     }
-    Ok(LoadedSnapshot { header, bytes, records })
+    Ok(LoadedSnapshot { header, bytes, records, end })
 }
 
 pub(crate) fn read(storage: &dyn Storage, name: FileName) -> Result<Bytes, StorageError> {

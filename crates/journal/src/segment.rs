@@ -173,7 +173,7 @@ fn candidates(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
         .filter_map(|at| Some((at, bytes.get(at..)?)))
 }
 
-fn is_zero(bytes: &[u8]) -> bool {
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(4096).all(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0)
 }
 

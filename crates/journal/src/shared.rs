@@ -15,6 +15,7 @@ use crate::flush::Scope;
 use crate::options::Options;
 use crate::queue::{Batch, Queue};
 use crate::record;
+use crate::room::RoomState;
 use crate::storage::Storage;
 use crate::ticket::{Group, Outcome};
 use crate::writer::Writer;
@@ -31,11 +32,13 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Wakes the journal's thread.
     work: Condvar,
+    /// Wakes who waits for room on the disk, when the journal is closed.
+    closing: Condvar,
     /// Used by the one who leads, and by the compaction for a moment.
     writer: Mutex<Writer>,
     durable: AtomicU64,
-    log_bytes: AtomicU64,
     pub(crate) snapshot_bytes: AtomicU64,
+    pub(crate) room: RoomState,
     listeners: Mutex<Vec<Listener>>,
 }
 
@@ -47,6 +50,8 @@ struct State {
     leading_group: Option<Arc<Group>>,
     failure: Option<JournalError>,
     is_closing: bool,
+    /// The end was asked for, and what found no room was tried again since.
+    gives_up: bool,
     is_snapshotting: bool,
 }
 
@@ -67,6 +72,7 @@ impl Shared {
             leading_group: None,
             failure: None,
             is_closing: false,
+            gives_up: false,
             is_snapshotting: false,
         };
         Self {
@@ -76,7 +82,8 @@ impl Shared {
             id: header.id,
             state: Mutex::new(state),
             work: Condvar::new(),
-            log_bytes: AtomicU64::new(writer.log_bytes()),
+            closing: Condvar::new(),
+            room: RoomState::of(&writer),
             writer: Mutex::new(writer),
             durable: AtomicU64::new(last),
             snapshot_bytes: AtomicU64::new(snapshot_bytes),
@@ -86,10 +93,6 @@ impl Shared {
 
     pub(crate) fn durable(&self) -> u64 {
         self.durable.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn log_bytes(&self) -> u64 {
-        self.log_bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn appended(&self) -> u64 {
@@ -161,10 +164,13 @@ impl Shared {
             return Err(failure);
         }
         let result = use_it(&mut writer);
-        self.log_bytes.store(writer.log_bytes(), Ordering::Relaxed);
+        self.room.note(&writer);
         drop(writer);
-        if let Err(failure) = &result {
-            self.fail(failure);
+        // Without room nothing was changed that cannot be tried again.
+        if let Err(failure) = result.as_ref().map_err(Clone::clone).map(drop)
+            && !failure.is_no_space()
+        {
+            self.fail(&failure);
         }
         result
     }
@@ -221,6 +227,7 @@ impl Shared {
     pub(crate) fn close(&self) {
         self.state.lock().is_closing = true;
         self.work.notify_one();
+        self.closing.notify_all();
     }
 
     /// Leaves, in stable form, how far the log is durable. The journal's thread has ended.
@@ -243,19 +250,48 @@ impl Shared {
         self.state.lock()
     }
 
+    /// Makes a batch durable; without room on the disk, as soon as there is some.
     fn write(&self, batch: &mut Batch) -> Outcome {
-        let mut writer = self.writer.lock();
-        let result = writer.write(batch, self.durable());
-        self.log_bytes.store(writer.log_bytes(), Ordering::Relaxed);
-        result?;
+        loop {
+            let mut writer = self.writer.lock();
+            let result = writer.write(batch, self.durable());
+            self.room.note(&writer);
+            drop(writer);
+            match result {
+                Err(error) if error.is_no_space() => {
+                    self.room.wait(&error);
+                    self.pause(error)?;
+                }
+                Err(error) => return Err(error),
+                Ok(()) => break,
+            }
+        }
+        self.room.found();
         self.durable.store(batch.last, Ordering::Release);
         Ok(batch.last)
+    }
+
+    /// Waits before what found no room is tried again. The error: the journal is being closed.
+    fn pause(&self, error: JournalError) -> Result<(), JournalError> {
+        let mut state = self.state.lock();
+        if !state.is_closing {
+            self.closing.wait_for(&mut state, self.options.room_retry);
+        }
+        // Once more after the end was asked for, and then no more.
+        let is_closing = state.is_closing;
+        let gives_up = std::mem::replace(&mut state.gives_up, is_closing);
+        if gives_up { Err(error) } else { Ok(()) }
     }
 
     /// Notes that everything is durable, unless more is to be written anyhow.
     fn mark(&self) -> Result<(), StorageError> {
         let is_idle = self.state.lock().queue.front().is_none();
-        if is_idle { self.writer.lock().mark() } else { Ok(()) }
+        let marked = if is_idle { self.writer.lock().mark() } else { Ok(()) };
+        match marked {
+            // It helps to tell damage from an unfinished write, and that is all.
+            Err(error) if error.is_no_space() => Ok(()),
+            marked => marked,
+        }
     }
 
     fn tell(&self, outcome: &Outcome) {

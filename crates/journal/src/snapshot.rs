@@ -7,6 +7,7 @@ use crate::error::{JournalError, SnapshotError, StorageError};
 use crate::header::{FileKind, FileName, Header};
 use crate::open;
 use crate::record::{self, Kind, MAX_PAYLOAD_BYTES, Seed};
+use crate::reserve::Spare;
 use crate::shared::Shared;
 use crate::snapshot_file;
 use crate::storage::StorageFile;
@@ -50,50 +51,73 @@ impl Snapshot {
         };
         let name = header.name();
         let mut writer = SnapshotWriter::create(&self.shared, header)?;
+        let spare = writer.spare;
         let written = records(&mut writer).and_then(|()| Ok(writer.finish()?));
         let bytes = match written {
             Ok(bytes) => bytes,
             Err(error) => {
-                // Whatever it says: the file is removed when the journal is opened, too.
-                let _ = self.shared.storage.remove(&name.temporary());
+                self.shared.room.snapshot_found(false);
+                self.discard(name, spare);
                 return Err(error);
             }
         };
-        self.publish(name)?;
+        self.publish(name, spare)?;
         self.shared.snapshot_bytes.store(bytes, Ordering::Relaxed);
+        self.shared.room.snapshot_found(true);
         Ok(self.remove_covered(name)?)
     }
 
     /// Gives the snapshot its name, after everything that it covers is durable: a snapshot must
     /// not know of a record that might yet be lost. A holder that is superseded right after the
     /// look at the seal does no harm: all that it covers is in its successor's log, too.
-    fn publish(&self, name: FileName) -> Result<(), SnapshotError> {
+    fn publish(&self, name: FileName, spare: Option<Spare>) -> Result<(), SnapshotError> {
         let (_, group) = self.shared.barrier();
         self.shared.wait(&group)?;
         self.shared.with_writer(|writer| writer.check_seal())?;
         let storage = &self.shared.storage;
         match storage.publish(&name.temporary(), &name.to_string()) {
             // Nothing was appended since the last one: it is the same state.
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => storage
-                .remove(&name.temporary())
-                .map_err(StorageError::of("remove", name.temporary()))?,
-            published => published.map_err(StorageError::of("publish", name))?,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                self.discard(name, spare);
+            }
+            Err(error) => {
+                let error = StorageError::of("publish", name)(error);
+                if error.is_no_space() {
+                    self.discard(name, spare);
+                }
+                return Err(error.into());
+            }
+            Ok(()) => {}
         }
         storage.sync().map_err(StorageError::of("flush the name of", name))?;
         Ok(())
     }
 
+    /// Removes what was not completed. Whatever comes of it: it is removed when the journal is
+    /// opened, too.
+    fn discard(&self, name: FileName, spare: Option<Spare>) {
+        match spare {
+            Some(spare) => self.shared.clear_spare(name, spare),
+            None => drop(self.shared.storage.remove(&name.temporary())),
+        }
+    }
+
     fn remove_covered(&self, name: FileName) -> Result<(), SnapshotError> {
         let storage = &self.shared.storage;
-        let needless = self.shared.with_writer(|writer| {
-            writer.rotate_after(self.sequence)?;
-            Ok(writer.take_covered(self.sequence))
-        })?;
+        let covered = self.shared.with_writer(|writer| Ok(writer.take_covered(self.sequence)))?;
         let snapshots = open::list(storage.as_ref())?
             .into_iter()
             .filter(|other| other.kind == FileKind::Snapshot && other.sequence < name.sequence);
-        for old in snapshots.chain(needless) {
-            open::remove(storage.as_ref(), &old.to_string())?;
+        for old in snapshots.chain(covered) {
+            self.shared.give_up_file(old)?;
+        }
+        // Now that there is room for another one.
+        let rest = self.shared.with_writer(|writer| {
+            writer.rotate_after(self.sequence)?;
+            Ok(writer.take_covered(self.sequence))
+        })?;
+        for old in rest {
+            self.shared.give_up_file(old)?;
         }
         Ok(storage.sync().map_err(StorageError::of("flush", "the directory"))?)
     }
@@ -108,6 +132,8 @@ impl Drop for Snapshot {
 /// Takes the records of a snapshot.
 pub struct SnapshotWriter {
     file: Box<dyn StorageFile>,
+    /// What the file was made of, if the disk is full.
+    spare: Option<Spare>,
     header: Header,
     seed: Seed,
     buffer: Vec<u8>,
@@ -117,10 +143,17 @@ pub struct SnapshotWriter {
 
 impl SnapshotWriter {
     fn create(shared: &Shared, header: Header) -> Result<Self, SnapshotError> {
-        let name = header.name().temporary();
-        let file = open::create_anew(shared.storage.as_ref(), &name)?;
+        let name = header.name();
+        let taken = shared.spare_for_snapshot(name)?;
+        let spare = taken.as_ref().map(|taken| taken.spare);
+        let file = match taken {
+            Some(taken) => taken.file,
+            None => open::create_anew(shared.storage.as_ref(), &name.temporary())
+                .inspect_err(|_| shared.room.snapshot_found(false))?,
+        };
         Ok(Self {
             file,
+            spare,
             header,
             seed: Seed::of(header.id),
             buffer: header.encode().to_vec(),

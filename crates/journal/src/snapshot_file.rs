@@ -4,9 +4,18 @@ use std::ops::Range;
 
 use crate::header::{FileKind, HEADER_BYTES, Header, HeaderError};
 use crate::record::{self, Head, Kind, NoRecord, Seed};
+use crate::segment::is_zero;
 
 /// A snapshot's records: tag and payload's place in the file.
 pub(crate) type Records = Vec<(u16, Range<usize>)>;
+
+/// A snapshot that was read.
+pub(crate) struct Decoded {
+    pub(crate) header: Header,
+    pub(crate) records: Records,
+    /// Where it ends in the file.
+    pub(crate) end: usize,
+}
 
 /// Why a snapshot cannot be read.
 pub(crate) enum SnapshotDamage {
@@ -21,7 +30,7 @@ pub(crate) fn head(header: &Header, kind: Kind, tag: u16, index: u64) -> Head {
 
 /// Reads a snapshot. A snapshot is published only when it is whole, so whatever is wrong with it
 /// is damage.
-pub(crate) fn decode(bytes: &[u8]) -> Result<(Header, Records), SnapshotDamage> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded, SnapshotDamage> {
     let header = Header::decode(bytes).map_err(SnapshotDamage::Header)?;
     if header.kind != FileKind::Snapshot {
         return Err(SnapshotDamage::Header(HeaderError::Damaged));
@@ -43,7 +52,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Header, Records), SnapshotDamage> 
                 records.push((found.head.tag, payload));
                 offset += found.size;
             }
-            Kind::End if found.size == rest.len() => return Ok((header, records)),
+            // It may lie in a file that was there before, which is longer.
+            Kind::End if is_zero(rest.get(found.size..).unwrap_or_default()) => {
+                return Ok(Decoded { header, records, end: offset + found.size });
+            }
             _ => return Err(damage(NoRecord::Malformed)),
         }
     }
@@ -71,10 +83,14 @@ mod tests {
     #[test]
     fn only_a_whole_snapshot_is_one() {
         let whole = snapshot(&[b"one", b"two"]);
-        let Ok((header, records)) = decode(&whole) else { panic!("cannot read it back") };
+        let Ok(Decoded { header, records, end }) = decode(&whole) else { panic!("cannot read it") };
+        assert_eq!(end, whole.len());
         assert_eq!(header.sequence, 30);
         let payloads: Vec<_> = records.iter().map(|(_, range)| &whole[range.clone()]).collect();
         assert_eq!(payloads, [b"one", b"two"]);
+        let longer = [&whole[..], &[0; 64]].concat();
+        assert!(decode(&longer).is_ok_and(|decoded| decoded.end == whole.len()));
+        assert!(decode(&[&longer[..], b"x"].concat()).is_err());
         for length in 0..whole.len() {
             assert!(decode(&whole[..length]).is_err());
         }

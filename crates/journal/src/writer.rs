@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::active::{ActiveSegment, Making, Rooms};
 use crate::error::{JournalError, StorageError};
 use crate::header::{FileKind, FileName, Header, SegmentLink};
-use crate::open;
 use crate::options::Options;
 use crate::queue::Batch;
 use crate::record::{self, Head, Kind, Seed};
-use crate::storage::{Storage, StorageFile};
+use crate::reserve::{Pick, Reserve, Spare, Taken, Target};
+use crate::storage::Storage;
 
 /// A segment of the log and the bytes in it that count.
 #[derive(Clone, Copy, Debug)]
@@ -17,15 +18,14 @@ pub(crate) struct LogFile {
     pub(crate) bytes: u64,
 }
 
-/// What room is made of, written in pieces.
-static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-
 /// What a holder found.
 pub(crate) struct Before {
     /// The segments of the log, oldest first.
     pub(crate) log: Vec<LogFile>,
     /// Segments that are not in it.
     pub(crate) unused: Vec<FileName>,
+    /// Room for the day when the disk is full.
+    pub(crate) reserve: Reserve,
 }
 
 /// Writes the log of one holder.
@@ -34,23 +34,17 @@ pub(crate) struct Writer {
     options: Options,
     seed: Seed,
     active: ActiveSegment,
+    /// Whether the name of the active segment may not be stable yet.
+    is_name_unstable: bool,
     /// The segments before the active one, oldest first.
     earlier: Vec<LogFile>,
     /// Segments that are not in the log, to be removed.
     unused: Vec<FileName>,
+    reserve: Reserve,
+    /// Spares that were named in this epoch.
+    spares_named: u64,
     /// The sequence of the record that comes next.
     next: u64,
-}
-
-/// The segment that takes the records.
-struct ActiveSegment {
-    file: Box<dyn StorageFile>,
-    header: Header,
-    /// Where the next record goes.
-    offset: u64,
-    /// Up to here the file has been written, if only with zeros.
-    room: u64,
-    has_records: bool,
 }
 
 impl Writer {
@@ -64,14 +58,28 @@ impl Writer {
         first: u64,
         before: Before,
     ) -> Result<Self, StorageError> {
-        let Before { log: earlier, unused } = before;
+        let Before { log: earlier, unused, mut reserve } = before;
         let previous = earlier.last().map(|file| link(file.name));
         let header = Header { kind: FileKind::Segment, id, epoch, sequence: first, previous };
         let seed = Seed::of(id);
         let head = Head { kind: Kind::Epoch, tag: 0, epoch, sequence: first, durable: first - 1 };
         let start = record::encode(head, b"", seed);
-        let active = ActiveSegment::create(storage.as_ref(), &options, header, &start)?;
-        Ok(Self { storage, options, seed, active, earlier, unused, next: first + 1 })
+        let making = Making { header, start: &start, room_for: 0, rooms: Rooms::NewOrReserve };
+        let active = making.segment(storage.as_ref(), &options, &mut reserve)?;
+        let mut writer = Self {
+            storage,
+            options,
+            seed,
+            active,
+            is_name_unstable: true,
+            earlier,
+            unused,
+            reserve,
+            spares_named: 0,
+            next: first + 1,
+        };
+        writer.make_name_stable()?;
+        Ok(writer)
     }
 
     /// The name of the segment that takes the records.
@@ -95,14 +103,62 @@ impl Writer {
         earlier + self.active.offset
     }
 
+    /// How many segments a snapshot would make needless.
+    pub(crate) fn earlier_segments(&self) -> usize {
+        self.earlier.len()
+    }
+
+    /// Bytes that are kept for the day when the disk is full.
+    pub(crate) fn reserve_bytes(&self) -> u64 {
+        self.reserve.bytes()
+    }
+
+    /// The name and the size of a file that the reserve misses, if it misses one.
+    pub(crate) fn wanted_spare(&mut self, target: Target) -> Option<Spare> {
+        let bytes = self.reserve.wanted(target)?;
+        self.spares_named += 1;
+        let epoch = self.active.header.epoch;
+        let name = FileName { kind: FileKind::Spare, epoch, sequence: self.spares_named };
+        Some(Spare { name, bytes })
+    }
+
+    pub(crate) fn add_spare(&mut self, spare: Spare) {
+        self.reserve.add(spare);
+    }
+
+    /// Takes the largest spare for another file, under its temporary name.
+    pub(crate) fn take_spare(&mut self, name: FileName) -> Result<Option<Taken>, JournalError> {
+        Ok(self.reserve.take(self.storage.as_ref(), Pick::Largest, name)?)
+    }
+
     /// Makes a batch durable.
+    ///
+    /// When it finds no room, what was durable still is, and it can be called again.
     pub(crate) fn write(&mut self, batch: &mut Batch, durable: u64) -> Result<(), JournalError> {
+        record::finish(&mut batch.bytes, durable, self.seed);
+        loop {
+            match self.try_write(batch) {
+                Err(error) if error.is_no_space() => {
+                    if !self.find_room(batch.bytes.len() as u64)? {
+                        return Err(error);
+                    }
+                }
+                written => return written,
+            }
+        }
+    }
+
+    fn try_write(&mut self, batch: &Batch) -> Result<(), JournalError> {
         let length = batch.bytes.len() as u64;
+        self.make_name_stable()?;
         let is_full = self.active.offset + length > self.options.segment_bytes;
         if self.active.has_records && (batch.starts_segment || is_full) {
-            self.rotate()?;
+            match self.rotate(length, Rooms::New) {
+                // It goes on in the room that it has: the reserve is for when there is none.
+                Err(error) if error.is_no_space() && !self.is_name_unstable => {}
+                rotated => rotated?,
+            }
         }
-        record::finish(&mut batch.bytes, durable, self.seed);
         let traits = self.storage.traits();
         let active = &mut self.active;
         let name = active.header.name();
@@ -112,7 +168,12 @@ impl Writer {
         let failed = |action| StorageError::of(action, name);
         active.file.write(active.offset, &batch.bytes).map_err(failed("write"))?;
         let flushed = self.options.flusher.flush(active.file.as_ref(), batch.scope, traits);
-        flushed.map_err(failed("flush"))?;
+        if let Err(error) = flushed {
+            // What was written since the last flush may be lost though the kernel shows it: all of
+            // it, the zeros too, is written again before anything counts as durable.
+            active.room = active.offset;
+            return Err(failed("flush")(error).into());
+        }
         // Whoever takes over seals first and reads then: what was flushed before the seal, it has
         // read; what comes after, nobody may take for durable.
         active.check_seal()?;
@@ -120,6 +181,19 @@ impl Writer {
         active.has_records = true;
         self.next = batch.last + 1;
         Ok(())
+    }
+
+    /// Uses the reserve, so that `length` bytes may find room; false: that would not help.
+    fn find_room(&mut self, length: u64) -> Result<bool, JournalError> {
+        if !self.storage.traits().overwrites_in_place {
+            return Ok(self.reserve.spend(self.storage.as_ref()));
+        }
+        if !self.active.has_records {
+            // Another one would have the same name.
+            return Ok(false);
+        }
+        self.rotate(length, Rooms::NewOrReserve)?;
+        Ok(true)
     }
 
     /// Notes behind the last record that everything is durable. Not flushed: it gets to the disk
@@ -153,20 +227,36 @@ impl Writer {
 
     /// Lets the segments end at `sequence`, if the active one has records up to there.
     pub(crate) fn rotate_after(&mut self, sequence: u64) -> Result<(), JournalError> {
-        if self.active.header.sequence <= sequence { self.rotate() } else { Ok(()) }
+        if self.active.header.sequence <= sequence {
+            self.rotate(self.options.batch_bytes as u64, Rooms::NewOrReserve)?;
+        }
+        Ok(self.make_name_stable()?)
     }
 
-    /// Goes on in a new segment.
-    fn rotate(&mut self) -> Result<(), JournalError> {
+    /// Goes on in a new segment, with room for this many bytes.
+    fn rotate(&mut self, length: u64, rooms: Rooms) -> Result<(), JournalError> {
         let previous = Some(link(self.active_name()));
         let header = Header { sequence: self.next, previous, ..self.active.header };
-        let new = ActiveSegment::create(self.storage.as_ref(), &self.options, header, &[]);
+        let making = Making { header, start: &[], room_for: length, rooms };
+        let new = making.segment(self.storage.as_ref(), &self.options, &mut self.reserve);
         // A successor seals what it finds, then looks again whether there is more. So it has
         // either sealed the old segment by now, or it will find the new one. It may also have
         // removed the new one before that had its name.
         self.active.check_seal()?;
         let old = std::mem::replace(&mut self.active, new?);
         self.earlier.push(LogFile { name: old.header.name(), bytes: old.offset });
+        self.is_name_unstable = true;
+        Ok(self.make_name_stable()?)
+    }
+
+    /// From the moment when a segment has its name, records behind its start count in no other: so
+    /// there is no way back, and its name must be stable before the first one is.
+    fn make_name_stable(&mut self) -> Result<(), StorageError> {
+        if self.is_name_unstable {
+            let name = self.active_name();
+            self.storage.sync().map_err(StorageError::of("flush the name of", name))?;
+            self.is_name_unstable = false;
+        }
         Ok(())
     }
 
@@ -184,59 +274,4 @@ impl Writer {
 
 fn link(name: FileName) -> SegmentLink {
     SegmentLink { epoch: name.epoch, sequence: name.sequence }
-}
-
-impl ActiveSegment {
-    fn create(
-        storage: &dyn Storage,
-        options: &Options,
-        header: Header,
-        start: &[u8],
-    ) -> Result<Self, StorageError> {
-        let name = header.name();
-        let temporary = name.temporary();
-        let file = open::create_anew(storage, &temporary)?;
-        let mut bytes = header.encode().to_vec();
-        bytes.extend_from_slice(start);
-        let length = bytes.len() as u64;
-        file.write(0, &bytes).map_err(StorageError::of("write", &temporary))?;
-        let mut active =
-            Self { file, header, offset: length, room: length, has_records: !start.is_empty() };
-        if storage.traits().overwrites_in_place {
-            active.make_room(0, options.allocation_bytes)?;
-        }
-        active.file.sync_all().map_err(StorageError::of("flush", &temporary))?;
-        storage
-            .publish(&temporary, &name.to_string())
-            .map_err(StorageError::of("publish", name))?;
-        storage.sync().map_err(StorageError::of("flush the name of", name))?;
-        Ok(active)
-    }
-
-    /// Writes zeros ahead, so that `length` more bytes and the mark fit into room that was written
-    /// before.
-    fn make_room(&mut self, length: u64, step: u64) -> Result<(), StorageError> {
-        let end = self.offset + length + record::size_for(0) as u64;
-        if step == 0 || end <= self.room {
-            return Ok(());
-        }
-        let room = end.next_multiple_of(step);
-        let failed = || StorageError::of("write", self.header.name());
-        while self.room < room {
-            let count = (room - self.room).min(ZEROS.len() as u64);
-            self.file.write(self.room, &ZEROS[..count as usize]).map_err(failed())?;
-            self.room += count;
-        }
-        Ok(())
-    }
-
-    /// Fails if somebody has taken over.
-    fn check_seal(&self) -> Result<(), JournalError> {
-        let name = self.header.name();
-        let is_sealed = self.file.is_sealed().map_err(StorageError::of("look at", name))?;
-        if is_sealed {
-            return Err(JournalError::Superseded { epoch: self.header.epoch });
-        }
-        Ok(())
-    }
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test that goes wrong stops")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use standfast_journal::simulation::SimulatedStorage;
@@ -37,6 +38,8 @@ fn options() -> Options {
     Options {
         segment_bytes: 1024,
         allocation_bytes: 1024,
+        reserve_bytes: 256 << 10,
+        room_retry: Duration::from_micros(50),
         queue_bytes: 1 << 20,
         batch_bytes: 2048,
         compaction: CompactionPolicy { minimum_bytes: 8192, factor: 2 },
@@ -78,9 +81,13 @@ impl Service {
 
     /// Opens with the next epoch and checks what is replayed against what had been.
     fn open(&mut self) -> Result<Journal, OpenError> {
+        self.open_with(options())
+    }
+
+    fn open_with(&mut self, options: Options) -> Result<Journal, OpenError> {
         self.epoch += 1;
         let Opened { journal, snapshot, records, report } =
-            Journal::open(Arc::new(self.storage.clone()), self.epoch, options())?;
+            Journal::open(Arc::new(self.storage.clone()), self.epoch, options)?;
         let mut found: Vec<Past> = Vec::new();
         for record in snapshot.into_iter().flatten() {
             let (sequence, payload) = record.payload.split_first_chunk().unwrap();
@@ -128,6 +135,18 @@ impl Service {
         self.open().unwrap_or_else(|error| panic!("{self}: {error}"))
     }
 
+    /// Opens, again as long as there is no room.
+    fn open_in_time(&mut self) -> Journal {
+        for _ in 0..40 {
+            match self.open() {
+                Ok(journal) => return journal,
+                Err(OpenError::Storage(error)) if error.is_no_space() => {}
+                Err(error) => panic!("{self}: {error}"),
+            }
+        }
+        panic!("{self}: cannot be opened")
+    }
+
     fn append(&mut self, journal: &Journal) -> Result<(), Stopped> {
         let (tag, payload) = (self.random.below(9) as u16, self.random.bytes());
         let scope = if self.random.below(4) == 0 { Scope::Namespace } else { Scope::Record };
@@ -171,10 +190,12 @@ impl Service {
     /// Runs one holder for some steps.
     fn live(&mut self, journal: &Journal, steps: u64) -> Result<(), Stopped> {
         for _ in 0..steps {
-            match self.random.below(10) {
+            match self.random.below(11) {
                 0..5 => self.append(journal)?,
                 5..9 => self.wait()?,
-                _ => self.snapshot(journal)?,
+                9 => self.snapshot(journal)?,
+                // Without room there is none; whatever else it is, the next record is told.
+                _ => drop(journal.renew_reserve()),
             }
         }
         Ok(())
@@ -219,6 +240,102 @@ fn a_power_cut_at_every_call_loses_nothing_that_was_acknowledged() {
             service.verify();
         }
     }
+}
+
+/// Wherever there is no room, once or for a while, the holder waits and goes on.
+#[test]
+fn no_room_at_any_call_is_waited_out() {
+    for seed in 0..3 {
+        let mut whole = Service::new(seed);
+        let journal = whole.open().unwrap();
+        assert!(whole.live(&journal, 40).is_ok());
+        drop(journal);
+        let calls = whole.storage.calls();
+        for call in 1..=calls + 1 {
+            for (count, error) in [(1, Errno::NOSPC), (2, Errno::DQUOT), (9, Errno::NOSPC)] {
+                let mut service = Service::new(seed);
+                service.storage.fail_between(call..call + count, error);
+                let journal = service.open_in_time();
+                assert!(service.live(&journal, 40).is_ok(), "{service}: given up");
+                for ticket in std::mem::take(&mut service.tickets) {
+                    ticket.wait().unwrap_or_else(|error| panic!("{service}: {error}"));
+                }
+                service.acknowledged = service.history.len();
+                assert!(!journal.room().is_waiting());
+                drop(journal);
+                service.storage.restart();
+                drop(service.recover());
+                service.verify();
+            }
+        }
+    }
+}
+
+/// With a reserve, a disk that stays full stops neither records, nor snapshots, nor starts.
+#[test]
+fn a_full_disk_stops_nothing() {
+    for seed in 0..40 {
+        let mut service = Service::new(9000 + seed);
+        let options = Options { is_sole: true, reserve_bytes: 1 << 20, ..options() };
+        let mut journal = service.open_with(options.clone()).unwrap();
+        journal.renew_reserve().unwrap();
+        assert!(!journal.room().is_short());
+        let steps = service.random.below(60);
+        assert!(service.live(&journal, steps).is_ok());
+        service.storage.set_full(true);
+        for round in 0..8 {
+            for _ in 0..service.random.below(6) {
+                assert!(service.live(&journal, 10).is_ok(), "{service}: round {round}");
+                if journal.is_compaction_due() {
+                    assert!(service.snapshot(&journal).is_ok(), "{service}: round {round}");
+                }
+                assert!(!journal.room().is_waiting(), "{service}: round {round}");
+            }
+            if service.random.below(2) == 0 {
+                service.storage.restart();
+            }
+            drop(journal);
+            service.storage.set_full(true);
+            let opened = service.open_with(options.clone());
+            journal = opened.unwrap_or_else(|error| panic!("{service}: {error}"));
+            assert!(journal.room().reserve_bytes > 0, "{service}: round {round}");
+            if journal.is_compaction_due() {
+                assert!(service.snapshot(&journal).is_ok(), "{service}: round {round}");
+            }
+        }
+        service.storage.set_full(false);
+        journal.renew_reserve().unwrap();
+        assert!(!journal.room().is_short(), "{service}");
+    }
+}
+
+/// Without any reserve, records wait until there is room, and the end does not wait for ever.
+#[test]
+fn without_a_reserve_records_wait_for_room() {
+    let storage = SimulatedStorage::new(1);
+    let options = Options { reserve_bytes: 0, ..options() };
+    let open = |epoch| Journal::open(Arc::new(storage.clone()), epoch, options.clone());
+    let journal = open(1).unwrap().journal;
+    let entry = Entry { tag: 1, payload: &[7; 4000], scope: Scope::Record };
+    journal.append(entry).unwrap().wait().unwrap();
+    storage.set_full(true);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| journal.append(entry).unwrap().wait());
+        while !journal.room().is_waiting() {
+            std::thread::yield_now();
+        }
+        assert_eq!((journal.durable_sequence(), waiting.is_finished()), (2, false));
+        storage.set_full(false);
+        assert_eq!(waiting.join().unwrap().unwrap(), 3);
+    });
+    assert!(!journal.room().is_waiting());
+    storage.set_full(true);
+    let ticket = journal.append(entry).unwrap();
+    assert!(journal.close().is_err());
+    assert!(ticket.wait().unwrap_err().is_no_space());
+    assert!(open(2).is_err_and(|error| !error.is_loss()));
+    storage.set_full(false);
+    assert_eq!(open(2).unwrap().records.count(), 2);
 }
 
 /// Random lives that end in each of the ways there are.

@@ -12,7 +12,12 @@ use standfast_journal::{
 };
 
 fn options() -> Options {
-    Options { segment_bytes: 1024, allocation_bytes: 512, ..Options::default() }
+    Options {
+        segment_bytes: 1024,
+        allocation_bytes: 512,
+        reserve_bytes: 128 << 10,
+        ..Options::default()
+    }
 }
 
 /// Everything that happened: sequence and payload.
@@ -49,6 +54,10 @@ fn hold(storage: Arc<dyn Storage>, epoch: u64, rounds: u64) -> History {
             }
             Err(JournalError::Superseded { .. }) => break,
             Err(error) => panic!("epoch {epoch}: {error}"),
+        }
+        if round % 5 == 2 && journal.renew_reserve().is_err() {
+            // Superseded, which the next record says.
+            continue;
         }
         if round % 5 == 4 {
             let Ok(snapshot) = journal.start_snapshot() else { break };
@@ -112,6 +121,11 @@ impl Storage for Interrupted {
         self.inner.publish(from, to)
     }
 
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.call();
+        self.inner.rename(from, to)
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         self.call();
         self.inner.remove(name)
@@ -143,6 +157,16 @@ impl StorageFile for InterruptedFile {
         self.inner.write(offset, bytes)
     }
 
+    fn len(&self) -> io::Result<u64> {
+        self.storage.call();
+        self.inner.len()
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.storage.call();
+        self.inner.truncate(length)
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         self.storage.call();
         self.inner.sync_data()
@@ -166,6 +190,11 @@ impl StorageFile for InterruptedFile {
     fn seal(&self) -> io::Result<()> {
         self.storage.call();
         self.inner.seal()
+    }
+
+    fn unseal(&self) -> io::Result<()> {
+        self.storage.call();
+        self.inner.unseal()
     }
 
     fn is_sealed(&self) -> io::Result<bool> {

@@ -479,6 +479,16 @@ impl Instance {
         &self.locks
     }
 
+    /// Why changes wait for the disk of the journal, or will soon, and what to do.
+    pub fn journal_problem(&self) -> Option<String> {
+        self.log.problem()
+    }
+
+    /// The room that the journal has.
+    pub fn journal_room(&self) -> standfast_journal::Room {
+        self.log.room()
+    }
+
     /// The protocol state.
     pub fn keeper(&self) -> &Arc<Keeper> {
         &self.keeper

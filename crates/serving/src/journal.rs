@@ -58,7 +58,6 @@ fn place_of_journal(
     if epoch == Epoch::Next {
         let note = Note::read(state_dir)?;
         let chosen = place::choose(set, note.as_ref(), &exports, state_dir)?;
-        chosen.place.lock()?;
         return Ok((chosen, note, state_dir.to_owned()));
     }
     // What one node noted may be long out of date: a note lies beside the journal, and only once
@@ -79,6 +78,8 @@ pub(crate) fn open_journal(
 ) -> Result<OpenJournal, StartError> {
     let (Chosen { place, mut is_lost }, note, directory) =
         place_of_journal(settings, storages, known, epoch)?;
+    // Of another machine, a lock tells nothing.
+    let is_sole = epoch == Epoch::Next && place.lock()?;
     let shown = place.shown.display().to_string();
     let fail = |error| StartError::Journal { place: shown.clone(), error };
     let had = note.as_ref().map_or(0, |note| note.epoch);
@@ -95,9 +96,15 @@ pub(crate) fn open_journal(
         // it is not used again. A loss is noted first: this start may be cut short.
         let is_over = latest.is_some_and(|latest| latest >= number);
         if epoch == Epoch::Next || (recovering && !is_over) {
-            note.write(&directory)?;
+            match note.write(&directory) {
+                // The journal itself says enough.
+                Err(error) if error.is_no_space() && !recovering && latest >= Some(had.max(1)) => {
+                    tracing::error!(%error, "the start goes on without it");
+                }
+                written => written?,
+            }
         }
-        let opened = Journal::open(storage, number, journal_options(settings));
+        let opened = Journal::open(storage, number, journal_options(settings, is_sole));
         Ok::<_, StartError>((opened, note))
     };
     let (opened, note) = match open(is_lost)? {

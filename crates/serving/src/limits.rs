@@ -8,10 +8,13 @@ use standfast_rpc::reply_cache::CacheLimits;
 use standfast_rpc::server::ServerLimits;
 use standfast_settings::{Limits, Settings};
 
-pub(crate) fn journal_options(settings: &Settings) -> Options {
+/// `is_sole`: no other process can have files of the journal open.
+pub(crate) fn journal_options(settings: &Settings, is_sole: bool) -> Options {
     let set = &settings.journal;
     Options {
         segment_bytes: set.segment_size.as_u64(),
+        reserve_bytes: set.reserve.as_u64(),
+        is_sole,
         queue_bytes: set.queue.as_usize(),
         compaction: CompactionPolicy {
             minimum_bytes: set.compact_after.as_u64(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use standfast_journal::{Entry, Journal, JournalError, Scope, Snapshot};
+use standfast_journal::{Entry, Journal, JournalError, Room, Scope, Snapshot};
 use standfast_nfs::v4::keeper::{Covers, Log, LogStopped, Order, RecordKind, Ticket};
 
 /// The journal of a service as the log of its state.
@@ -41,6 +41,35 @@ impl JournalLog {
                 listener(error);
             }
         });
+    }
+
+    /// The room that it has.
+    pub fn room(&self) -> Room {
+        self.journal.room()
+    }
+
+    /// What is the matter with the room that it has, and what to do.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let room = self.room();
+        if let Some(waiting) = room.waiting {
+            return Some(format!(
+                "the disk of the journal is full, and changes wait: {waiting}; remove files, grow \
+                 the disk, or raise the quota"
+            ));
+        }
+        room.shortage.map(|shortage| {
+            format!(
+                "the disk of the journal is full: {} of {} KiB are left that are kept for that \
+                 ({shortage}); remove files, grow the disk, or raise the quota",
+                room.reserve_bytes >> 10,
+                room.wanted_bytes >> 10
+            )
+        })
+    }
+
+    /// Makes the reserve whole, as far as there is room. Blocks.
+    pub(crate) fn renew_reserve(&self) -> Result<(), JournalError> {
+        self.journal.renew_reserve()
     }
 
     pub(crate) fn is_compaction_due(&self) -> bool {

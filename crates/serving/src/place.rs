@@ -60,6 +60,12 @@ pub enum PlaceError {
 }
 
 impl PlaceError {
+    /// Whether the disk or the quota is full.
+    pub(crate) fn is_no_space(&self) -> bool {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::Io { error, .. } if full.contains(&error.kind()))
+    }
+
     pub(crate) fn on(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Io { action, path: path.to_owned(), error }
     }
@@ -176,22 +182,23 @@ impl Place {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let storage =
             DirectoryStorage::new(openat(&self.directory, JOURNAL, flags, Mode::empty())?)?;
-        for name in storage.list()? {
+        for name in storage.list()?.iter().filter(|name| !name.contains(".spare")) {
             // A file that has gone meanwhile was none that is needed.
-            let _read = storage.open(&name, Access::Read).and_then(|file| file.read());
+            let _read = storage.open(name, Access::Read).and_then(|file| file.read());
         }
         Ok(())
     }
 
-    /// Keeps other processes of this machine from using it, until it is dropped.
-    pub(crate) fn lock(&self) -> Result<(), PlaceError> {
+    /// Keeps other processes of this machine from using it, until it is dropped; false: that cannot
+    /// be had here.
+    pub(crate) fn lock(&self) -> Result<bool, PlaceError> {
         match flock(&self.directory, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(PlaceError::InUse(self.shown.clone())),
             // Not every cluster filesystem has it; the journal itself refuses a second holder.
             Err(error) => {
                 tracing::debug!(path = %self.shown.display(), %error, "cannot be locked");
-                Ok(())
+                Ok(false)
             }
         }
     }
@@ -330,9 +337,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (one, two) =
             (Place::local(directory.path()).unwrap(), Place::local(directory.path()).unwrap());
-        one.lock().unwrap();
+        assert!(one.lock().unwrap());
         assert!(matches!(two.lock(), Err(PlaceError::InUse(_))));
         drop(one);
-        two.lock().unwrap();
+        assert!(two.lock().unwrap());
     }
 }

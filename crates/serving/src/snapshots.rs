@@ -33,21 +33,62 @@ pub(crate) async fn compact_regularly(
     log: Weak<JournalLog>,
 ) {
     let mut interval = tokio::time::interval(INTERVAL);
+    let mut was_short = false;
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         let (keeper, locks, log) = (keeper.upgrade(), locks.upgrade(), log.upgrade());
         let (Some(keeper), Some(locks), Some(log)) = (keeper, locks, log) else { return };
         let Some(cache) = cache.upgrade() else { return };
-        if !log.is_compaction_due() {
+        if !log.is_compaction_due() && !log.room().is_short() {
+            if std::mem::take(&mut was_short) {
+                tracing::info!("the room that is kept for the journal is whole again");
+            }
             continue;
         }
         let written =
-            tokio::task::spawn_blocking(move || compact(&keeper, &locks, &cache, &log)).await;
-        if let Ok(Err(error)) = written {
+            tokio::task::spawn_blocking(move || keep_short(&keeper, &locks, &cache, &log)).await;
+        let Ok(kept) = written else { continue };
+        if let Some(problem) = kept.problem
+            && !std::mem::replace(&mut was_short, true)
+        {
+            tracing::error!("{problem}");
+        }
+        if let Err(error) = kept.compacted {
             tracing::warn!(%error, "the journal was not compacted; it is tried again");
         }
     }
+}
+
+/// What came of keeping the log short.
+struct Kept {
+    compacted: Result<(), SnapshotError>,
+    /// What is the matter with the room on the disk.
+    problem: Option<String>,
+}
+
+/// Renews the reserve, as far as there is room, and compacts the log if that is due. Blocks.
+fn keep_short(
+    keeper: &Keeper,
+    locks: &LockService,
+    cache: &ReplyCache,
+    log: &JournalLog,
+) -> Kept {
+    let renew = || match log.renew_reserve() {
+        Err(error) if !error.is_no_space() => {
+            tracing::debug!(%error, "no room is kept for the journal");
+        }
+        _ => {}
+    };
+    renew();
+    let compacted = if log.is_compaction_due() {
+        let compacted = compact(keeper, locks, cache, log);
+        renew();
+        compacted
+    } else {
+        Ok(())
+    };
+    Kept { compacted, problem: log.problem() }
 }
 
 /// Writes the state as it is, in place of the log so far. Blocks.

@@ -170,6 +170,8 @@ sections! {
         segment_size: ByteSize = ByteSize::mib(64), Restart, ByteSize::mib(1)..=ByteSize::gib(1);
         /// The log is not compacted before it is as long as this.
         compact_after: ByteSize = ByteSize::mib(16), Restart, ByteSize::kib(64)..=ByteSize::gib(4);
+        /// Room on the disk that is kept for the log, for the day when the disk is full. 0: none.
+        reserve: ByteSize = ByteSize::mib(16), Restart, ByteSize::kib(0)..=ByteSize::gib(4);
         /// The most that waits for the disk before requests are refused.
         queue: ByteSize = ByteSize::mib(64), Restart, ByteSize::mib(4)..=ByteSize::gib(4);
     }

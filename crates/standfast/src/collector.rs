@@ -1,7 +1,7 @@
 //! What the server counts, for Prometheus.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
@@ -9,6 +9,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use standfast_rpc::Server;
+use standfast_serving::Instance;
 
 /// Reads the server's counters whenever they are asked for.
 pub(crate) struct ServerCollector {
@@ -78,6 +79,50 @@ impl Collector for ServerCollector {
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             let name = format!("standfast_nfs_{name}");
+            let metric = encoder.encode_descriptor(&name, help, None, gauge.metric_type())?;
+            gauge.encode(metric)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads how much room the journal has whenever it is asked for.
+pub(crate) struct JournalCollector {
+    instance: Weak<Instance>,
+}
+
+impl JournalCollector {
+    pub(crate) fn new(instance: &Arc<Instance>) -> Self {
+        Self { instance: Arc::downgrade(instance) }
+    }
+}
+
+impl fmt::Debug for JournalCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JournalCollector").finish_non_exhaustive()
+    }
+}
+
+impl Collector for JournalCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(instance) = self.instance.upgrade() else { return Ok(()) };
+        let room = instance.journal_room();
+        let gauges = [
+            (
+                "reserve_bytes",
+                "Bytes on the disk that are kept for the day when it is full",
+                room.reserve_bytes,
+            ),
+            ("reserve_wanted_bytes", "Bytes that should be kept for that", room.wanted_bytes),
+            (
+                "waits_for_room",
+                "Whether changes wait because the disk is full",
+                u64::from(room.is_waiting()),
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            let name = format!("standfast_journal_{name}");
             let metric = encoder.encode_descriptor(&name, help, None, gauge.metric_type())?;
             gauge.encode(metric)?;
         }

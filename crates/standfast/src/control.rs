@@ -64,6 +64,7 @@ impl Daemon {
             bytes_in_flight: servers().map(|server| server.bytes_in_flight()).sum(),
             cached_replies: servers().map(|server| server.reply_cache().usage().0).sum(),
             settings_problem: self.settings_problem(),
+            journal_problem: self.journal_problem(),
         }
     }
 }

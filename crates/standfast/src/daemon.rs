@@ -218,6 +218,10 @@ impl Daemon {
         self.problem.lock().clone()
     }
 
+    pub(crate) fn journal_problem(&self) -> Option<String> {
+        self.instance.journal_problem()
+    }
+
     /// All metrics, in the text format of Prometheus.
     pub(crate) fn encode_metrics(&self) -> String {
         let mut text = String::new();

@@ -11,8 +11,9 @@ use rustix::io::Errno;
 
 use super::{Access, FilesystemTraits, MAX_FILE_BYTES, Storage, StorageFile};
 
-/// `BTRFS_SUPER_MAGIC` of `linux/magic.h`.
-const BTRFS_MAGIC: u64 = 0x9123_683e;
+/// Filesystems that write each new version of a block to another place: btrfs
+/// (`BTRFS_SUPER_MAGIC` of `linux/magic.h`), ZFS, bcachefs, NILFS.
+const COPY_ON_WRITE: [u64; 4] = [0x9123_683e, 0x2fc1_2fc1, 0xca45_1a4e, 0x3434];
 
 /// `XFS_SUPER_MAGIC`.
 const XFS_MAGIC: u64 = 0x5846_5342;
@@ -43,7 +44,8 @@ impl DirectoryStorage {
             EXT4_MAGIC => has_ext4_journal(fs::fstat(&directory)?.st_dev),
             _ => false,
         };
-        let traits = FilesystemTraits { overwrites_in_place: magic != BTRFS_MAGIC, has_one_log };
+        let overwrites_in_place = !COPY_ON_WRITE.contains(&magic);
+        let traits = FilesystemTraits { overwrites_in_place, has_one_log };
         Ok(Self { directory, traits })
     }
 
@@ -127,11 +129,13 @@ impl Storage for DirectoryStorage {
         // `RENAME_NOREPLACE` is not known to every cluster filesystem; a link that refuses an
         // existing name is.
         fs::linkat(&self.directory, from, &self.directory, to, AtFlags::empty())?;
-        match self.remove(from) {
-            // A successor that tidies up was faster.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed,
-        }
+        // The other name means nothing, and is removed when the journal is opened.
+        let _ = self.remove(from);
+        Ok(())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(fs::renameat(&self.directory, from, &self.directory, to)?)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -184,6 +188,14 @@ impl StorageFile for DirectoryFile {
         Ok(())
     }
 
+    fn len(&self) -> io::Result<u64> {
+        Ok(u64::try_from(fs::fstat(&self.0)?.st_size).unwrap_or_default())
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        Ok(fs::ftruncate(&self.0, length)?)
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         Ok(fs::fdatasync(&self.0)?)
     }
@@ -203,6 +215,10 @@ impl StorageFile for DirectoryFile {
 
     fn seal(&self) -> io::Result<()> {
         Ok(fs::fchmod(&self.0, Mode::RUSR | Mode::WUSR | SEAL)?)
+    }
+
+    fn unseal(&self) -> io::Result<()> {
+        Ok(fs::fchmod(&self.0, Mode::RUSR | Mode::WUSR)?)
     }
 
     fn is_sealed(&self) -> io::Result<bool> {

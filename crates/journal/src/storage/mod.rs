@@ -28,8 +28,11 @@ pub trait Storage: Send + Sync {
     fn create(&self, name: &str) -> io::Result<Box<dyn StorageFile>>;
 
     /// Gives a file another name; fails with [`io::ErrorKind::AlreadyExists`] rather than replace
-    /// a file. A crash may leave it with both names.
+    /// a file. A crash, or a failure to remove the first name, may leave it with both.
     fn publish(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Gives a file another name, in place of whatever has that.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
     /// Removes a file.
     fn remove(&self, name: &str) -> io::Result<()>;
@@ -70,6 +73,12 @@ pub trait StorageFile: Send + Sync {
     /// Writes all of `bytes` at `offset`; a file grows as needed.
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
+    /// Its length in bytes.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Cuts it off at `length`.
+    fn truncate(&self, length: u64) -> io::Result<()>;
+
     /// Makes the bytes stable and what is needed to read them back (`fdatasync(2)`).
     fn sync_data(&self) -> io::Result<()>;
 
@@ -84,6 +93,9 @@ pub trait StorageFile: Send + Sync {
 
     /// Sets the mark that tells the file's writer that somebody else has taken over.
     fn seal(&self) -> io::Result<()>;
+
+    /// Takes the mark away.
+    fn unseal(&self) -> io::Result<()>;
 
     /// Whether the mark is set.
     fn is_sealed(&self) -> io::Result<bool>;

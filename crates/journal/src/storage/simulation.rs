@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -25,10 +26,12 @@ struct World {
     files: Vec<File>,
     names: BTreeMap<String, usize>,
     stable_names: BTreeMap<String, usize>,
-    pending_names: Vec<(String, Option<usize>)>,
+    /// Changes of names; those that are one change are stable together.
+    pending_names: Vec<Vec<(String, Option<usize>)>>,
     calls: u64,
     power_cut_at: Option<u64>,
-    failure: Option<(u64, Errno)>,
+    failure: Option<(Range<u64>, Errno)>,
+    is_full: bool,
     is_off: bool,
     /// Counts the power cuts: what was opened before the last one is of no use.
     boots: u64,
@@ -39,6 +42,8 @@ struct File {
     live: Vec<u8>,
     stable: Vec<u8>,
     pending: Vec<(usize, Vec<u8>)>,
+    /// Cut off at this length, before or after any of what is pending.
+    pending_length: Option<usize>,
     is_sealed: bool,
     is_seal_stable: bool,
 }
@@ -68,6 +73,7 @@ impl SimulatedStorage {
             calls: 0,
             power_cut_at: None,
             failure: None,
+            is_full: false,
             is_off: false,
             boots: 0,
         })))
@@ -86,7 +92,18 @@ impl SimulatedStorage {
     /// Lets the call of this number fail. A flush that fails forgets what it did not write, as
     /// Linux does: the bytes are still read back, but no later flush writes them.
     pub fn fail_at(&self, call: u64, error: Errno) {
-        self.0.lock().failure = Some((call, error));
+        self.fail_between(call..call + 1, error);
+    }
+
+    /// Lets all calls of these numbers fail.
+    pub fn fail_between(&self, calls: Range<u64>, error: Errno) {
+        self.0.lock().failure = Some((calls, error));
+    }
+
+    /// Whether there is no room for another byte or another file. What a file has can be written
+    /// over, and files can be given other names.
+    pub fn set_full(&self, is_full: bool) {
+        self.0.lock().is_full = is_full;
     }
 
     /// Cuts the power now, if it is not off yet, and switches it on again: what was not stable is
@@ -94,9 +111,11 @@ impl SimulatedStorage {
     pub fn restart(&self) {
         let world = &mut *self.0.lock();
         let pending = std::mem::take(&mut world.pending_names);
-        for (name, file) in pending {
+        for change in pending {
             if world.random.below(2) == 0 {
-                apply_name(&mut world.stable_names, name, file);
+                for (name, file) in change {
+                    apply_name(&mut world.stable_names, name, file);
+                }
             }
         }
         world.names = world.stable_names.clone();
@@ -150,9 +169,9 @@ impl World {
             self.is_off = true;
             return Outcome::LosePower;
         }
-        match self.failure.take_if(|(call, _)| *call == self.calls) {
-            Some((_, error)) => Outcome::Fail(error),
-            None => Outcome::Succeed,
+        match &self.failure {
+            Some((calls, error)) if calls.contains(&self.calls) => Outcome::Fail(*error),
+            _ => Outcome::Succeed,
         }
     }
 
@@ -173,12 +192,18 @@ impl World {
     }
 
     fn set_name(&mut self, name: &str, file: Option<usize>) {
-        apply_name(&mut self.names, name.to_owned(), file);
-        self.pending_names.push((name.to_owned(), file));
+        self.set_names(vec![(name.to_owned(), file)]);
+    }
+
+    fn set_names(&mut self, change: Vec<(String, Option<usize>)>) {
+        for (name, file) in change.clone() {
+            apply_name(&mut self.names, name, file);
+        }
+        self.pending_names.push(change);
     }
 
     fn sync_names(&mut self) {
-        for (name, file) in std::mem::take(&mut self.pending_names) {
+        for (name, file) in std::mem::take(&mut self.pending_names).into_iter().flatten() {
             apply_name(&mut self.stable_names, name, file);
         }
     }
@@ -202,6 +227,9 @@ impl File {
     fn sync(&mut self) {
         for (offset, bytes) in std::mem::take(&mut self.pending) {
             put(&mut self.stable, offset, &bytes);
+        }
+        if self.pending_length.take().is_some() {
+            self.stable.resize(self.live.len(), 0);
         }
         self.is_seal_stable = self.is_sealed;
     }
@@ -229,6 +257,9 @@ impl File {
             if let Some((at, piece)) = pieces.get(whole).filter(|_| random.below(3) == 0) {
                 put(&mut self.stable, *at, &piece[..random.below(piece.len() + 1)]);
             }
+        }
+        if let Some(length) = self.pending_length.take().filter(|_| random.below(2) == 0) {
+            self.stable.truncate(length);
         }
         if random.below(2) == 0 && self.stable.len() < self.live.len() {
             self.stable.resize(self.live.len(), 0);
@@ -265,6 +296,9 @@ impl Storage for SimulatedStorage {
             return Err(Errno::EXIST.into());
         }
         world.all_or_nothing()?;
+        if world.is_full {
+            return Err(Errno::NOSPC.into());
+        }
         let file = world.files.len();
         world.files.push(File::default());
         world.set_name(name, Some(file));
@@ -281,10 +315,16 @@ impl Storage for SimulatedStorage {
             world.all_or_nothing()?;
             world.set_name(to, Some(file));
         }
-        match self.remove(from) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed,
-        }
+        let _ = self.remove(from);
+        Ok(())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let world = &mut *self.0.lock();
+        let file = world.find(from)?;
+        world.all_or_nothing()?;
+        world.set_names(vec![(from.to_owned(), None), (to.to_owned(), Some(file))]);
+        Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -339,7 +379,11 @@ impl StorageFile for SimulatedFile {
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.with(|world| {
             let offset = usize::try_from(offset).map_err(|_| Errno::FBIG)?;
+            let room = world.files[self.file].live.len().saturating_sub(offset);
             let (written, result) = match world.call() {
+                Outcome::Succeed if world.is_full && room < bytes.len() => {
+                    (room, Err(Errno::NOSPC.into()))
+                }
                 Outcome::Succeed => (bytes.len(), Ok(())),
                 Outcome::Fail(error) => (world.random.below(bytes.len() + 1), Err(error.into())),
                 Outcome::LosePower => (world.random.below(bytes.len() + 1), Err(Errno::IO.into())),
@@ -348,6 +392,22 @@ impl StorageFile for SimulatedFile {
             put(&mut file.live, offset, &bytes[..written]);
             file.pending.push((offset, bytes[..written].to_vec()));
             result
+        })
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.with(|world| Ok(world.files[self.file].live.len() as u64))
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        let length = usize::try_from(length).map_err(|_| Errno::FBIG)?;
+        self.change(|file| {
+            file.live.resize(length, 0);
+            file.pending.retain_mut(|(offset, bytes)| {
+                bytes.truncate(length.saturating_sub(*offset));
+                !bytes.is_empty()
+            });
+            file.pending_length = Some(length);
         })
     }
 
@@ -384,6 +444,10 @@ impl StorageFile for SimulatedFile {
 
     fn seal(&self) -> io::Result<()> {
         self.change(|file| file.is_sealed = true)
+    }
+
+    fn unseal(&self) -> io::Result<()> {
+        self.change(|file| file.is_sealed = false)
     }
 
     fn is_sealed(&self) -> io::Result<bool> {

@@ -96,6 +96,9 @@ fn server(server: &ServerStatus) -> String {
     if let Some(problem) = &server.settings_problem {
         text += &format!("the settings file is not in force: {problem}\n");
     }
+    if let Some(problem) = &server.journal_problem {
+        text += &format!("{problem}\n");
+    }
     text
 }
 
