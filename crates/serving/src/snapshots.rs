@@ -68,12 +68,7 @@ struct Kept {
 }
 
 /// Renews the reserve, as far as there is room, and compacts the log if that is due. Blocks.
-fn keep_short(
-    keeper: &Keeper,
-    locks: &LockService,
-    cache: &ReplyCache,
-    log: &JournalLog,
-) -> Kept {
+fn keep_short(keeper: &Keeper, locks: &LockService, cache: &ReplyCache, log: &JournalLog) -> Kept {
     let renew = || match log.renew_reserve() {
         Err(error) if !error.is_no_space() => {
             tracing::debug!(%error, "no room is kept for the journal");

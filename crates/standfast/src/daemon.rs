@@ -22,10 +22,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::cluster::{self, ClusterHost};
-use crate::collector::ServerCollector;
+use crate::collector::{JournalCollector, ServerCollector};
 use crate::commands::CONTROL_SOCKET;
 use crate::logging::{self, LogControl};
-use crate::privileges;
+use crate::privileges::{self, Role};
 
 /// How long the ends of things may take when the daemon stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
@@ -78,7 +78,14 @@ pub(crate) fn run(
     announce: Announce,
 ) -> miette::Result<()> {
     let log = logging::begin(&settings.log.filter, settings.log.format)?;
-    privileges::reduce().into_diagnostic().wrap_err("cannot give up rights that are not needed")?;
+    // A try of one directory has nothing to do with a cluster.
+    let role = match source {
+        SettingsSource::File(_) => Role::Node,
+        SettingsSource::CommandLine => Role::Alone,
+    };
+    privileges::reduce(role)
+        .into_diagnostic()
+        .wrap_err("cannot give up rights that are not needed")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("standfast")
@@ -154,6 +161,7 @@ async fn build(
     }
     let instance = Instance::start_alone(opening).into_diagnostic()?;
     registry.register_collector(Box::new(ServerCollector::new(Arc::clone(instance.server()))));
+    registry.register_collector(Box::new(JournalCollector::new(&instance)));
     Ok(Daemon {
         problem: Mutex::new(instance.problem()),
         instance,

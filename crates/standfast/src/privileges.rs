@@ -2,8 +2,9 @@
 
 use caps::{CapSet, Capability, CapsHashSet};
 
-/// What serving needs, each with its reason.
-const NEEDED: [Capability; 13] = [
+/// What serving needs, each with its reason. `packaging/standfast.service` allows these and those
+/// of [`MEMBER`].
+const SERVING: [Capability; 10] = [
     // Act as the callers, who may own and change what is theirs.
     Capability::CAP_SETUID,
     Capability::CAP_SETGID,
@@ -18,14 +19,32 @@ const NEEDED: [Capability; 13] = [
     Capability::CAP_SYS_ADMIN,
     // Listen below port 1024.
     Capability::CAP_NET_BIND_SERVICE,
-    // Raise and lower floating addresses; leave connections without a word when the service goes on
-    // elsewhere.
-    Capability::CAP_NET_ADMIN,
-    // Announce floating addresses and wake clients.
-    Capability::CAP_NET_RAW,
-    // Hold many files open.
-    Capability::CAP_SYS_RESOURCE,
 ];
+
+/// What a member of a cluster needs besides.
+const MEMBER: [Capability; 2] = [
+    // Put floating addresses on interfaces, and leave connections without a word when a service
+    // goes on elsewhere.
+    Capability::CAP_NET_ADMIN,
+    // Announce these addresses, and wake the connections of clients.
+    Capability::CAP_NET_RAW,
+];
+
+/// Who asks for rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Serves what it was told, and is never part of a cluster.
+    Alone,
+    /// Is a member of a cluster, or may become one at any time while it runs.
+    Node,
+}
+
+impl Role {
+    fn needs(self) -> impl Iterator<Item = Capability> {
+        let member = (self == Self::Node).then_some(MEMBER);
+        SERVING.into_iter().chain(member.into_iter().flatten())
+    }
+}
 
 /// Keeps these rights only, of those that the process has.
 fn keep_only(needed: impl IntoIterator<Item = Capability>) -> Result<(), caps::errors::CapsError> {
@@ -42,15 +61,16 @@ pub(crate) fn reduce_to_keeping() -> Result<(), caps::errors::CapsError> {
     keep_only([Capability::CAP_NET_ADMIN])
 }
 
-/// Gives up all other rights. Called before there is a second thread: rights are the thread's.
+/// Gives up all rights that the role does not need. Called before there is a second thread: rights
+/// are the thread's.
 ///
 /// `CAP_SYS_RESOURCE` goes too once the limit of open files is raised: it would let callers eat
 /// the blocks and quotas that filesystems keep for root.
-pub(crate) fn reduce() -> Result<(), caps::errors::CapsError> {
+pub(crate) fn reduce(role: Role) -> Result<(), caps::errors::CapsError> {
     let permitted = caps::read(None, CapSet::Permitted)?;
     let raise = permitted.contains(&Capability::CAP_SYS_RESOURCE);
     raise_open_files(raise);
-    keep_only(NEEDED.into_iter().filter(|one| *one != Capability::CAP_SYS_RESOURCE))
+    keep_only(role.needs())
 }
 
 /// Raises the limit of open files as far as allowed: each connection and each cached file takes
@@ -66,5 +86,24 @@ fn raise_open_files(beyond_hard_limit: bool) {
         // Within the old hard limit it is always allowed.
         let within = Rlimit { current: old.maximum.map(|hard| hard.min(WANTED)), ..old };
         let _unchanged = setrlimit(Resource::Nofile, within);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Less in the unit, and something fails only under systemd; more, and it is for nothing.
+    #[test]
+    fn the_unit_allows_what_a_node_keeps_and_no_more() {
+        let unit = include_str!("../../../packaging/standfast.service").replace("\\\n", " ");
+        let setting = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet="));
+        let allowed: BTreeSet<_> =
+            setting.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+        let kept: BTreeSet<_> = Role::Node.needs().map(|kept| kept.to_string()).collect();
+        assert_eq!(allowed, kept);
+        assert!(Role::Alone.needs().all(|kept| !MEMBER.contains(&kept)));
     }
 }
