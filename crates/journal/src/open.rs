@@ -209,7 +209,7 @@ fn claim(storage: &dyn Storage, epoch: u64) -> Result<(), OpenError> {
 /// Removes the claim. If it was a spare, it is one again.
 fn release_claim(storage: &dyn Storage, epoch: u64) -> Result<Option<Spare>, StorageError> {
     let claim = claim_of(epoch).to_string();
-    let bytes = match storage.open(&claim, Access::Read).and_then(|file| file.len()) {
+    let bytes = match storage.open(&claim, Access::Read).and_then(|file| file.length()) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         length => length.map_err(StorageError::of("look at", &claim))?,
     };

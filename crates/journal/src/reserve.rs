@@ -83,7 +83,8 @@ impl Reserve {
                 continue;
             }
             // One that is taken away meanwhile is none.
-            let length = storage.open(&name.to_string(), Access::Read).and_then(|file| file.len());
+            let length =
+                storage.open(&name.to_string(), Access::Read).and_then(|file| file.length());
             match length {
                 Ok(bytes) if bytes >= SMALLEST_BYTES => reserve.add(Spare { name, bytes }),
                 _ => {
@@ -306,7 +307,7 @@ fn clear(storage: &dyn Storage, file_name: &str, bytes: u64) -> Result<u64, Stor
     storage.sync().map_err(flushed)?;
     let file = open_for_writing(storage, file_name)?;
     let cleared = || {
-        let length = file.len()?;
+        let length = file.length()?;
         if length > bytes {
             file.truncate(bytes)?;
         }

@@ -157,9 +157,9 @@ impl StorageFile for InterruptedFile {
         self.inner.write(offset, bytes)
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn length(&self) -> io::Result<u64> {
         self.storage.call();
-        self.inner.len()
+        self.inner.length()
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {

@@ -188,7 +188,7 @@ impl StorageFile for DirectoryFile {
         Ok(())
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn length(&self) -> io::Result<u64> {
         Ok(u64::try_from(fs::fstat(&self.0)?.st_size).unwrap_or_default())
     }
 

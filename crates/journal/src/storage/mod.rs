@@ -74,7 +74,7 @@ pub trait StorageFile: Send + Sync {
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
     /// Its length in bytes.
-    fn len(&self) -> io::Result<u64>;
+    fn length(&self) -> io::Result<u64>;
 
     /// Cuts it off at `length`.
     fn truncate(&self, length: u64) -> io::Result<()>;

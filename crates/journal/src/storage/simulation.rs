@@ -395,7 +395,7 @@ impl StorageFile for SimulatedFile {
         })
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn length(&self) -> io::Result<u64> {
         self.with(|world| Ok(world.files[self.file].live.len() as u64))
     }
 
