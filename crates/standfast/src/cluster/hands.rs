@@ -19,7 +19,7 @@ use standfast_engine::{Claim, Directory, Engine as _};
 use standfast_net::{Netlink, Placed};
 use standfast_rpc::gate::ReplyGate;
 use standfast_serving::{Epoch, Instance, Manner, Node, Opening, Taken};
-use standfast_settings::{ServiceSettings, Settings};
+use standfast_settings::{ByteSize, ServiceSettings, Settings};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -230,6 +230,8 @@ impl Hands {
         let pool = of.pool.as_ref().and_then(|pool| state.settings.pools.get(pool));
         settings.journal.directory =
             pool.map(|pool| pool.path.join(HIDDEN).join("services").join(name));
+        // It would be written anew by each holder, for each service, in the middle of a failover.
+        settings.journal.reserve = ByteSize::kib(0);
         settings
     }
 
