@@ -6,6 +6,7 @@ pub mod exports;
 mod flusher;
 pub mod handles;
 pub mod holder;
+pub mod intents;
 pub mod locks;
 pub mod metrics;
 pub mod mount;

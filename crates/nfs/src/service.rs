@@ -18,6 +18,7 @@ use crate::buffers::Buffers;
 use crate::callers::Callers;
 use crate::exports::{ClientTable, Decision, Names};
 use crate::handles::HandleCodec;
+use crate::intents::Calls;
 use crate::locks::FileKey;
 use crate::metrics::{ExportMetrics, Metrics};
 use crate::name_locks::NameLocks;
@@ -221,6 +222,7 @@ pub struct Service {
     limits: ArcSwap<PayloadLimits>,
     buffers: Buffers,
     name_locks: NameLocks,
+    calls: Arc<Calls>,
     exports: ArcSwap<ExportTable>,
     keeper: OnceLock<Arc<Keeper>>,
 }
@@ -236,6 +238,7 @@ impl Service {
             limits,
             buffers,
             name_locks: NameLocks::default(),
+            calls: Arc::default(),
             exports: ArcSwap::default(),
             keeper: OnceLock::new(),
         })
@@ -374,6 +377,11 @@ impl Service {
         &self.name_locks
     }
 
+    /// The steps of requests that are not answered yet.
+    pub fn calls(&self) -> &Arc<Calls> {
+        &self.calls
+    }
+
     /// Says who keeps the state of NFSv4, once: what else is served must respect its delegations.
     pub fn set_keeper(&self, keeper: Arc<Keeper>) {
         let _already = self.keeper.set(keeper);
@@ -415,6 +423,7 @@ impl Service {
 
     /// Gives back what nobody used lately.
     pub fn sweep(&self, now: Instant) {
+        self.calls.sweep();
         for export in &self.exports.load().in_order {
             export.storage.file_system.sweep(now);
         }

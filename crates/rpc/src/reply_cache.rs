@@ -111,17 +111,30 @@ pub enum Left {
 }
 
 /// What a program tells of a call whose reply is kept.
-#[derive(Debug, Default)]
-pub struct Keeping(AtomicU8);
+#[derive(Debug)]
+pub struct Keeping {
+    request: RequestKey,
+    left: AtomicU8,
+}
 
 impl Keeping {
+    /// Of a call that begins.
+    pub fn new(request: RequestKey) -> Self {
+        Self { request, left: AtomicU8::new(Left::Nothing as u8) }
+    }
+
+    /// What its retransmissions are known by.
+    pub fn request(&self) -> &RequestKey {
+        &self.request
+    }
+
     /// Something was changed.
     pub fn leave(&self, left: Left) {
-        self.0.fetch_max(left as u8, Ordering::AcqRel);
+        self.left.fetch_max(left as u8, Ordering::AcqRel);
     }
 
     fn left(&self) -> Left {
-        let left = self.0.load(Ordering::Acquire);
+        let left = self.left.load(Ordering::Acquire);
         let known = [Left::Nothing, Left::Reply, Left::ReplyAndNames];
         known.get(usize::from(left)).copied().unwrap_or(Left::ReplyAndNames)
     }

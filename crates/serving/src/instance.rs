@@ -1,5 +1,6 @@
 //! A service that runs here, from the opening of its storage to its end.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use standfast_nfs::callers::Callers;
 use standfast_nfs::handles::HandleCodec;
+use standfast_nfs::intents::{LastRun, settle};
 use standfast_nfs::mount::Mount;
 use standfast_nfs::nlm::{Base, ExportedFiles, LockService, LockSettings, RestoredLocks};
 use standfast_nfs::nsm::caller::NetworkCaller;
@@ -15,10 +17,10 @@ use standfast_nfs::service::{Parts, Service};
 use standfast_nfs::v3::Nfs3;
 use standfast_nfs::v4::Nfs4;
 use standfast_nfs::v4::callbacks::{Sender, SenderSettings, Settings as CallbackSettings};
-use standfast_nfs::v4::intents::settle;
 use standfast_nfs::v4::keeper::Keeper;
 use standfast_nfs::v4::kept_files::keep_files;
 use standfast_rpc::gate::ReplyGate;
+use standfast_rpc::reply_cache::RequestKey;
 use standfast_rpc::server::Binding;
 use standfast_rpc::server::SocketWatch;
 use standfast_rpc::{Program, Server};
@@ -36,6 +38,7 @@ use crate::node::Node;
 use crate::place::{self, Place, PlaceError};
 use crate::replay::{Restored, parts};
 use crate::replies::{self, JournaledReplies, RestoredReply};
+use crate::steps::StepFile;
 use crate::storage::Storages;
 use crate::timings::{Step, Timings};
 use crate::{StartError, identity, snapshots};
@@ -173,7 +176,8 @@ impl Opening {
         self.problems = opened.problems;
         note_shared_log(&place, &opened.exports);
         service.set_exports(opened.exports);
-        finish_last_run(&service, &keeper)?;
+        let answered = replies.iter().map(|reply| reply.key).collect();
+        finish_last_run(&service, &keeper, &place, (log.epoch(), answered))?;
         let base = Base { keeper: Arc::clone(&keeper), restored: locks, handles };
         let locks = start_locks(settings, &self.name, &service, &gate, base)?;
         let programs = programs(&service, &keeper, &locks);
@@ -193,7 +197,10 @@ impl Opening {
             Arc::clone(&self.node.reactors),
             gate,
         );
-        server.set_reply_log(Arc::new(JournaledReplies(Arc::clone(&log))));
+        server.set_reply_log(Arc::new(JournaledReplies {
+            log: Arc::clone(&log),
+            calls: Arc::clone(service.calls()),
+        }));
         replies::restore(server.reply_cache(), replies, Instant::now());
         let (sockets, before) = begin_connections(&place, log.epoch());
         server.watch_sockets(Arc::clone(&sockets) as _);
@@ -233,17 +240,29 @@ fn begin_connections(place: &Place, epoch: u64) -> (Arc<Sockets>, Vec<Ends>) {
 /// Finds out what became of operations that the last run of the service did not end, and lets
 /// removed files go that nobody has open any more. What was found is durable before anything is
 /// served: afterwards the filesystem may tell otherwise.
-fn finish_last_run(service: &Arc<Service>, keeper: &Arc<Keeper>) -> Result<(), StartError> {
+fn finish_last_run(
+    service: &Arc<Service>,
+    keeper: &Arc<Keeper>,
+    place: &Place,
+    (epoch, answered): (u64, HashSet<RequestKey>),
+) -> Result<(), StartError> {
     service.exports().iter().for_each(|export| keep_files(keeper, export));
-    let found = settle(service, keeper);
-    if found.is_none() {
-        return Ok(());
+    let failed = |action| PlaceError::on(action, &place.shown);
+    let (store, earlier) =
+        StepFile::open(&place.path(), epoch).map_err(failed("note steps of requests in"))?;
+    let last = LastRun { store: Arc::new(store), epoch, steps: earlier.steps(), answered };
+    let found = settle(service, keeper, last).map_err(failed("note steps of requests in"))?;
+    if !found.is_none() {
+        let runtime = tokio::runtime::Handle::current();
+        let wait = move || runtime.block_on(found.durable());
+        // A thread of its own may block wherever this is called.
+        let durable = std::thread::scope(|scope| scope.spawn(wait).join());
+        let durable = durable.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        durable.map_err(StartError::Stopped)?;
     }
-    let runtime = tokio::runtime::Handle::current();
-    let wait = move || runtime.block_on(found.durable());
-    // A thread of its own may block wherever this is called.
-    let durable = std::thread::scope(|scope| scope.spawn(wait).join());
-    durable.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(StartError::Stopped)
+    // Only now: should this start have died before, the next one had to find them.
+    earlier.remove();
+    Ok(())
 }
 
 /// The service of a node by itself.

@@ -26,6 +26,7 @@ mod replay;
 mod replies;
 mod show;
 mod snapshots;
+mod steps;
 mod storage;
 mod timings;
 

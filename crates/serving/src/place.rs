@@ -60,7 +60,7 @@ pub enum PlaceError {
 }
 
 impl PlaceError {
-    fn on(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn on(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Io { action, path: path.to_owned(), error }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use standfast_nfs::intents::{Calls, RequestName};
 use standfast_nfs::v4::keeper::{Covers, Log as _, RecordKind};
 use standfast_rpc::reply_cache::{Keep, Left, ReplyCache, ReplyLog, RequestKey};
 use standfast_rpc::xdr::{self, DecodeError, List, Opaque};
@@ -53,8 +54,11 @@ xdr_struct! {
     }
 }
 
-/// Writes replies to the journal.
-pub(crate) struct JournaledReplies(pub(crate) Arc<JournalLog>);
+/// Writes replies to the journal, and forgets the steps of requests whose replies are there.
+pub(crate) struct JournaledReplies {
+    pub(crate) log: Arc<JournalLog>,
+    pub(crate) calls: Arc<Calls>,
+}
 
 impl ReplyLog for JournaledReplies {
     fn keep(&self, key: &RequestKey, reply: &Bytes, change: Left) -> Keep {
@@ -63,10 +67,15 @@ impl ReplyLog for JournaledReplies {
             Left::Nothing | Left::Reply => Covers::Record,
             Left::ReplyAndNames => Covers::Names,
         };
-        let ticket = self.0.append(RecordKind::Reply, &record, covers);
+        let ticket = self.log.append(RecordKind::Reply, &record, covers);
+        let (calls, request) = (Arc::clone(&self.calls), RequestName::Call(*key));
         Box::pin(async move {
             // What changed nothing need not wait for the disk.
-            change == Left::Nothing || ticket.await.is_ok()
+            let may_leave = change == Left::Nothing || ticket.await.is_ok();
+            if may_leave {
+                calls.end(&request);
+            }
+            may_leave
         })
     }
 }
@@ -89,7 +98,8 @@ pub(crate) fn encode(replies: impl IntoIterator<Item = (RequestKey, Bytes, Durat
 /// A reply that a journal gave back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RestoredReply {
-    key: RequestKey,
+    /// The request.
+    pub(crate) key: RequestKey,
     reply: Bytes,
     made: u64,
 }

@@ -6,6 +6,7 @@ mod data;
 mod directory;
 mod file_system;
 mod names;
+mod once;
 pub mod protocol;
 mod request;
 mod status;

@@ -2,16 +2,20 @@
 //! and LINK.
 
 use standfast_vfs::{
-    Changed, Context, CreateHow, CreateKind, DeviceNumber, FileSystem, Found, Handle, SetAttributes,
+    Changed, Context, CreateHow, CreateKind, DeviceNumber, Error, FileSystem, Found, Handle,
+    SetAttributes,
 };
 
 use super::attributes::failed_attributes;
+use super::once::Ran;
 use super::protocol::{
     Attributes, CreateArgs, CreateOk, DirOpArgs, FileHandle, LinkArgs, LinkWcc, LookupOk,
     MkDirArgs, MkNodArgs, MkNodData, Name, Outcome, ReadLinkOk, RenameArgs, RenameWcc, Status,
     SymLinkArgs, WccData,
 };
 use super::request::{Object, Request};
+use crate::intents::{Wish, after_creation};
+use crate::locks::FileKey;
 use crate::workers::ChangeOf;
 
 /// LOOKUP (RFC 1813 section 3.3.3).
@@ -30,7 +34,7 @@ pub(super) async fn lookup(
     });
     match looked.await {
         Ok((found, directory)) => Outcome::Ok(LookupOk {
-            object: object.seal(request, &found),
+            object: object.seal(request, &found.handle),
             attributes: Some(object.wire(&found.attributes)),
             directory: directory.map(|directory| object.wire(&directory)),
         }),
@@ -59,7 +63,11 @@ pub(super) async fn read_link(
 /// CREATE (section 3.3.8).
 pub(super) async fn create(request: &Request<'_>, args: CreateArgs) -> Outcome<CreateOk, WccData> {
     let how = CreateHow::from(&args.how);
-    make_name(request, args.place, move |fs, context, directory, name| {
+    let set = match &how {
+        CreateHow::Unchecked(set) | CreateHow::Guarded(set) => set.clone(),
+        CreateHow::Exclusive(_) => SetAttributes::default(),
+    };
+    make_name(request, args.place, set, move |fs, context, directory, name| {
         fs.create(context, directory, name, &how)
     })
     .await
@@ -131,11 +139,17 @@ pub(super) async fn rename(
             return Outcome::Fail(status, none);
         }
     }
-    let renamed = object.change_alone(move |fs, context, from| {
+    let wish = Wish::Move(object.name_in(object.handle, &from_name), object.name_in(to, &to_name));
+    let change = (wish, ChangeOf::Object(object.handle));
+    let renamed = object.change_names(request, change, move |fs, context, from| {
         fs.rename(context, (from, &from_name), (&to, &to_name))
     });
     let renamed = match renamed.await {
-        Ok(renamed) => renamed,
+        Ok(Ran::Now(renamed)) => renamed,
+        Ok(Ran::Before(_)) => {
+            let (from, to) = (object.wcc_now(object.handle).await, object.wcc_now(to).await);
+            return Outcome::Ok(RenameWcc { from, to });
+        }
         Err(status) => return Outcome::Fail(status, none),
     };
     let wcc = RenameWcc {
@@ -160,10 +174,17 @@ pub(super) async fn link(request: &Request<'_>, args: LinkArgs) -> Outcome<LinkW
         Err(status) => return Outcome::Fail(status, none),
     };
     let name = args.link.name;
-    let linked =
-        object.change(move |fs, context, handle| fs.link(context, handle, &directory, &name)).await;
-    let linked = match linked {
-        Ok(linked) => linked,
+    let key = FileKey { export: object.export.id().0, handle: object.handle };
+    let change = (Wish::Link(key, object.name_in(directory, &name)), ChangeOf::Several);
+    let linked = object.change_names(request, change, move |fs, context, handle| {
+        fs.link(context, handle, &directory, &name)
+    });
+    let linked = match linked.await {
+        Ok(Ran::Now(linked)) => linked,
+        Ok(Ran::Before(_)) => {
+            let directory = object.wcc_now(directory).await;
+            return Outcome::Ok(LinkWcc { attributes: object.attributes().await, directory });
+        }
         Err(status) => return Outcome::Fail(status, none),
     };
     let directory = object.wcc(linked.before, linked.after.as_ref());
@@ -185,7 +206,8 @@ async fn make(
     kind: CreateKind,
     set: SetAttributes,
 ) -> Outcome<CreateOk, WccData> {
-    make_name(request, place, move |fs, context, directory, name| {
+    let attributes = set.clone();
+    make_name(request, place, attributes, move |fs, context, directory, name| {
         fs.make(context, directory, name, &kind, &set)
     })
     .await
@@ -195,18 +217,64 @@ async fn make(
 async fn make_name<F>(
     request: &Request<'_>,
     place: DirOpArgs,
+    set: SetAttributes,
     operation: F,
 ) -> Outcome<CreateOk, WccData>
 where
     F: FnOnce(&dyn FileSystem, Context<'_>, &Handle, &[u8]) -> Changed<Found> + Send + 'static,
 {
-    let of = |_| ChangeOf::Several;
-    change_directory(request, place, of, operation, |object, found, directory| CreateOk {
-        object: Some(object.seal(request, &found)),
-        attributes: Some(object.wire(&found.attributes)),
+    let object = match directory_to_change(request, &place).await {
+        Ok(object) => object,
+        Err(status) => return Outcome::Fail(status, WccData::NONE),
+    };
+    let wish = Wish::Make(object.name_in(object.handle, &place.name));
+    let change = (wish, ChangeOf::Several);
+    let operation = with_name(place.name, operation);
+    let (made, directory) = match object.change_names(request, change, operation).await {
+        Ok(Ran::Now(changed)) => {
+            let directory = object.wcc(changed.before, changed.after.as_ref());
+            match changed.result {
+                Ok(found) => ((found.handle, Some(found.attributes)), directory),
+                Err(error) => return Outcome::Fail(object.status(&error), directory),
+            }
+        }
+        Ok(Ran::Before(past)) => {
+            let made = made_before(&object, past.object(), set).await;
+            let directory = object.wcc_now(object.handle).await;
+            match made {
+                Ok(made) => (made, directory),
+                Err(status) => return Outcome::Fail(status, directory),
+            }
+        }
+        Err(status) => return Outcome::Fail(status, WccData::NONE),
+    };
+    Outcome::Ok(CreateOk {
+        object: Some(object.seal(request, &made.0)),
+        attributes: made.1.map(|attributes| object.wire(&attributes)),
         directory,
     })
-    .await
+}
+
+/// An object that was made before the server died, perhaps without all of its attributes. Others
+/// may have taken it away since.
+async fn made_before(
+    object: &Object,
+    made: Option<Handle>,
+    set: SetAttributes,
+) -> Result<(Handle, Option<standfast_vfs::Attributes>), Status> {
+    let handle = made.ok_or(Status::ServerFault)?;
+    let rest = after_creation(set, &object.caller);
+    if rest != SetAttributes::default() {
+        let changed = object.change_of(ChangeOf::Object(handle), move |fs, context, _| {
+            fs.set_attributes(context, &handle, &rest, None)
+        });
+        match changed.await?.result {
+            Ok(()) | Err(Error::Stale) => {}
+            Err(error) => return Err(object.status(&error)),
+        }
+    }
+    let attributes = object.look(move |fs, context, _| fs.attributes(context, &handle)).await;
+    Ok((handle, attributes.ok()))
 }
 
 /// What all procedures that take a name away have in common.
@@ -218,39 +286,35 @@ async fn take_name<F>(
 where
     F: FnOnce(&dyn FileSystem, Context<'_>, &Handle, &[u8]) -> Changed<()> + Send + 'static,
 {
-    change_directory(request, place, ChangeOf::Object, operation, |_, (), directory| directory)
-        .await
-}
-
-async fn change_directory<T, R, F>(
-    request: &Request<'_>,
-    place: DirOpArgs,
-    of: impl FnOnce(Handle) -> ChangeOf,
-    operation: F,
-    results: impl FnOnce(&Object, T, WccData) -> R,
-) -> Outcome<R, WccData>
-where
-    T: Send + 'static,
-    F: FnOnce(&dyn FileSystem, Context<'_>, &Handle, &[u8]) -> Changed<T> + Send + 'static,
-{
-    let object = match request.object_to_change(&place.directory).await {
+    let object = match directory_to_change(request, &place).await {
         Ok(object) => object,
         Err(status) => return Outcome::Fail(status, WccData::NONE),
     };
-    let name: Name = place.name;
-    if let Err(status) = request.make_way_to_name(&object, object.handle, &name).await {
-        return Outcome::Fail(status, WccData::NONE);
+    let wish = Wish::Take(object.name_in(object.handle, &place.name));
+    let change = (wish, ChangeOf::Object(object.handle));
+    match object.change_names(request, change, with_name(place.name, operation)).await {
+        Ok(Ran::Now(changed)) => {
+            let directory = object.wcc(changed.before, changed.after.as_ref());
+            match changed.result {
+                Ok(()) => Outcome::Ok(directory),
+                Err(error) => Outcome::Fail(object.status(&error), directory),
+            }
+        }
+        Ok(Ran::Before(_)) => Outcome::Ok(object.wcc_now(object.handle).await),
+        Err(status) => Outcome::Fail(status, WccData::NONE),
     }
-    let operation = move |fs: &dyn FileSystem, context: Context<'_>, directory: &Handle| {
-        operation(fs, context, directory, &name)
-    };
-    let changed = match object.change_of(of(object.handle), operation).await {
-        Ok(changed) => changed,
-        Err(status) => return Outcome::Fail(status, WccData::NONE),
-    };
-    let directory = object.wcc(changed.before, changed.after.as_ref());
-    match changed.result {
-        Ok(value) => Outcome::Ok(results(&object, value, directory)),
-        Err(error) => Outcome::Fail(object.status(&error), directory),
-    }
+}
+
+/// The directory, in which nothing stands in the way of changing what the name stands for.
+async fn directory_to_change(request: &Request<'_>, place: &DirOpArgs) -> Result<Object, Status> {
+    let object = request.object_to_change(&place.directory).await?;
+    request.make_way_to_name(&object, object.handle, &place.name).await?;
+    Ok(object)
+}
+
+fn with_name<T>(
+    name: Name,
+    operation: impl FnOnce(&dyn FileSystem, Context<'_>, &Handle, &[u8]) -> T + Send + 'static,
+) -> impl FnOnce(&dyn FileSystem, Context<'_>, &Handle) -> T + Send + 'static {
+    move |fs, context, directory| operation(fs, context, directory, &name)
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use standfast_rpc::reply_cache::{Keeping, Left};
 use standfast_rpc::{Call, Transport};
 use standfast_settings::ClientAccess;
-use standfast_vfs::{Attributes, Caller, Context, Error, FileSystem, Found, Handle};
+use standfast_vfs::{Attributes, Caller, Context, Error, FileSystem, Handle};
 
 use super::protocol::{self as wire, Status};
 use super::{convert, protocol};
@@ -28,7 +28,7 @@ pub(super) struct Object {
     pub(super) access: Arc<ClientAccess>,
     pub(super) caller: Arc<Caller>,
     /// The reply is kept where it outlives the server.
-    keeping: Option<Arc<Keeping>>,
+    pub(super) keeping: Option<Arc<Keeping>>,
 }
 
 /// The most that a datagram carries of a payload, as with other servers: a larger one would not
@@ -154,15 +154,6 @@ impl Object {
         result.ok_or(Status::ServerFault)
     }
 
-    /// Runs an operation that makes an object or changes several, until the change is stable.
-    pub(super) async fn change<T, F>(&self, operation: F) -> Result<T, Status>
-    where
-        T: Outcome,
-        F: FnOnce(&dyn FileSystem, Context<'_>, &Handle) -> T + Send + 'static,
-    {
-        self.change_of(ChangeOf::Several, operation).await
-    }
-
     /// Runs an operation that changes this object alone (data of a file, names of a directory), or
     /// makes changes of it stable.
     pub(super) async fn change_alone<T, F>(&self, operation: F) -> Result<T, Status>
@@ -215,9 +206,9 @@ impl Object {
         convert::wcc(self.export.id(), before, after)
     }
 
-    /// The handle of something found, for the wire.
-    pub(super) fn seal(&self, request: &Request<'_>, found: &Found) -> wire::FileHandle {
-        wire::FileHandle::from(request.service.handles().seal(self.export.id(), &found.handle))
+    /// A handle for the wire.
+    pub(super) fn seal(&self, request: &Request<'_>, handle: &Handle) -> wire::FileHandle {
+        wire::FileHandle::from(request.service.handles().seal(self.export.id(), handle))
     }
 
     /// The status for an error; one that a person should know of is logged.

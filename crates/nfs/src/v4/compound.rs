@@ -74,6 +74,7 @@ pub(super) async fn run(nfs: &Nfs4, call: &Call) -> Reply {
         Status::Resource
     } else {
         let mut context = Compound::new(nfs, call, args.minor, args.count);
+        context.recall_steps();
         let reply = match run_all(&mut context, &args, &mut writer).await {
             Ran::Replay(reply) => reply,
             Ran::Ended(status) => {
@@ -83,7 +84,10 @@ pub(super) async fn run(nfs: &Nfs4, call: &Call) -> Reply {
             }
         };
         return match context.take_pending().durable().await {
-            Ok(()) => reply,
+            Ok(()) => {
+                context.forget_steps();
+                reply
+            }
             Err(stopped) => {
                 tracing::error!(error = %stopped, client = %call.peer.address, "no reply is sent");
                 Reply::None

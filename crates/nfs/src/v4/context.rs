@@ -7,11 +7,11 @@ use parking_lot::Mutex;
 use standfast_rpc::Call;
 
 use super::Nfs4;
-use super::intents::Steps;
 use super::keeper::{Pending, ServiceState};
 use super::object::{File, Object, Place};
 use super::protocol::{StateId, Status};
 use super::state::SlotName;
+use crate::intents::Steps;
 use crate::service::{Denied, Export};
 
 /// The session that a COMPOUND uses.
@@ -19,6 +19,8 @@ use crate::service::{Denied, Export};
 pub(super) struct InSession {
     /// Its slot.
     pub(super) name: SlotName,
+    /// The number of the request in the slot.
+    pub(super) sequence: u32,
     /// Its client.
     pub(super) client: u64,
     /// The client wants the reply to be kept.
@@ -49,6 +51,8 @@ pub(super) struct Compound<'a> {
     pub(super) changed: bool,
     /// What of this request the server did before it died.
     pub(super) steps: Steps,
+    /// Steps of it were noted.
+    pub(super) noted: bool,
     current: Option<Object>,
     saved: Option<Object>,
     current_stateid: Option<StateId>,
@@ -74,6 +78,7 @@ impl<'a> Compound<'a> {
             session: None,
             changed: false,
             steps: Steps::default(),
+            noted: false,
             current: None,
             saved: None,
             current_stateid: None,

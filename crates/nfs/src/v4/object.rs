@@ -11,7 +11,6 @@ use super::protocol::Status;
 use super::pseudo::{Node, PSEUDO_EXPORT};
 use crate::handles::HandleCodec;
 use crate::locks::FileKey;
-use crate::name_locks::PlaceOfName;
 use crate::service::Export;
 use crate::workers::{ChangeOf, Outcome};
 
@@ -87,11 +86,6 @@ impl File {
     /// Its name in the state.
     pub(super) fn key(&self) -> FileKey {
         FileKey { export: self.place.export.id().0, handle: self.handle }
-    }
-
-    /// A name in it, to be locked.
-    pub(super) fn name<'n>(&'n self, name: &'n [u8]) -> PlaceOfName<'n> {
-        (self.place.export.id().0, &self.handle, name)
     }
 
     /// Its handle for the wire.

@@ -85,7 +85,7 @@ impl Server {
                     pending = Some(new);
                     let outlives = || program.outlives(&call);
                     if let Some(log) = self.reply_log.get().filter(|_| outlives()) {
-                        let keeping = Arc::<Keeping>::default();
+                        let keeping = Arc::new(Keeping::new(key));
                         call.keeping = Some(Arc::clone(&keeping));
                         kept = Some(Kept { log: Arc::clone(log), keeping });
                     }

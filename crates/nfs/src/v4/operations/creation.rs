@@ -11,6 +11,7 @@ use super::super::protocol::{
 };
 use super::attributes::set_lists;
 use super::names::{changed_directory, finish_attributes};
+use crate::intents::Wish;
 
 /// How often to look again where others make and remove the name at the same time.
 const TRIES: usize = 8;
@@ -76,14 +77,14 @@ pub(super) async fn create(
             make(context, &directory, name, &wishes).await
         }
         CreateHow::Exclusive(verifier) => {
-            exclusive(&directory, name, *verifier, Wishes::default()).await
+            exclusive(context, &directory, name, *verifier, Wishes::default()).await
         }
         CreateHow::ExclusiveWith(create) if context.minor > 0 => {
             let wishes = wishes(context, &create.attributes).await?;
             if !wishes.mask.difference(&exclusive_create(context.minor)).is_empty() {
                 return Err(Status::Inval);
             }
-            exclusive(&directory, name, create.verifier, wishes).await
+            exclusive(context, &directory, name, create.verifier, wishes).await
         }
         CreateHow::ExclusiveWith(_) => Err(Status::Inval),
     }
@@ -151,28 +152,43 @@ async fn make(
 ) -> Result<Found, Status> {
     writable(directory)?;
     let lists = wishes.lists(false)?;
-    let _locked = context.nfs.service.name_locks().lock(directory.name(name)).await;
-    let (file, info) = match context.begin_make(directory, name).await? {
-        Begun::Before(past) => {
-            let file = past.object(directory)?;
-            finish_attributes(&file, wishes.set.clone()).await?;
-            (file, past.info(directory).await?)
-        }
-        Begun::Now => {
-            let (name, how) = (name.clone(), Creation::Guarded(wishes.set.clone()));
-            let made = directory
-                .change(move |fs, context, directory| fs.create(context, directory, &name, &how));
-            let (found, info) = changed_directory(directory, made.await?)?;
-            (directory.sibling(found.handle), info)
-        }
-    };
+    let how = Creation::Guarded(wishes.set.clone());
+    let (file, info, was_before) = new_file(context, directory, name, how).await?;
+    if was_before {
+        finish_attributes(&file, wishes.set.clone()).await?;
+    }
     set_lists(&file, lists).await?;
     let attributes = wishes.mask;
     Ok(Found { file, directory: info, attributes, is_new: true, truncate: false })
 }
 
+/// Makes a file, or takes it from before the server died, which the last value says.
+async fn new_file(
+    context: &mut Compound<'_>,
+    directory: &File,
+    name: &Component,
+    how: Creation,
+) -> Result<(File, ChangeInfo, bool), Status> {
+    let wish = Wish::Make(directory.name_in(name));
+    let _locked = wish.lock(context.nfs.service.name_locks()).await;
+    let begin = match context.begin(directory, wish).await? {
+        Begun::Before(past) => {
+            return Ok((past.file(directory)?, past.info(directory).await?, true));
+        }
+        Begun::Now(begin) => begin,
+    };
+    let name = name.clone();
+    let made =
+        directory.change(move |fs, context, directory| fs.create(context, directory, &name, &how));
+    let made = made.await?;
+    begin.end(&made.result, |found| Some(directory.sibling(found.handle)));
+    let (found, info) = changed_directory(directory, made)?;
+    Ok((directory.sibling(found.handle), info, false))
+}
+
 /// The name must be new, or that of the file which an earlier transmission made.
 async fn exclusive(
+    context: &mut Compound<'_>,
     directory: &File,
     name: &Component,
     verifier: Verifier,
@@ -180,11 +196,8 @@ async fn exclusive(
 ) -> Result<Found, Status> {
     writable(directory)?;
     let lists = wishes.lists(false)?;
-    let (name, how) = (name.clone(), Creation::Exclusive(verifier));
-    let made =
-        directory.change(move |fs, context, directory| fs.create(context, directory, &name, &how));
-    let (found, info) = changed_directory(directory, made.await?)?;
-    let file = directory.sibling(found.handle);
+    let how = Creation::Exclusive(verifier);
+    let (file, info, _) = new_file(context, directory, name, how).await?;
     let mut attributes = wishes.mask;
     VERIFIER.iter().for_each(|attribute| attributes.insert(*attribute as u32));
     if wishes.set != SetAttributes::default() {

@@ -3,12 +3,14 @@
 use standfast_rpc::xdr::Opaque;
 
 use super::super::context::Compound;
+use super::super::intents::{Begin, Begun};
 use super::super::protocol::{
     Ace, AceKind, Delegation, ReadDelegation, SpaceLimit, StateId, Status, WhyNoDelegation,
     WriteDelegation, share_access,
 };
 use super::super::state::Opened;
 use super::plain;
+use crate::intents::Wish;
 
 /// Gives a delegation along with an open, if that helps and a callback would reach the client.
 /// `wish` is one of `OPEN4_SHARE_ACCESS_WANT_*`; who has one hears why there is none.
@@ -58,13 +60,33 @@ pub(super) async fn deleg_return(context: &mut Compound<'_>, id: StateId) -> Sta
         Ok(checked) => checked,
         Err(status) => return status,
     };
+    let begin = match begin_return(context, id).await {
+        Ok(Some(begin)) => begin,
+        Ok(None) => return Status::Ok,
+        Err(status) => return status,
+    };
     let client = context.client();
-    context.once(|state, now| {
+    let status = context.once(|state, now| {
         let known = state.file_of(client, &id);
         plain(known.and_then(|known| match known == file {
             true => state.return_delegation(client, &id, now),
             false => Err(Status::BadStateId),
         }))
+    });
+    begin.end(&if status == Status::Ok { Ok(()) } else { Err(status) }, |()| None);
+    status
+}
+
+/// Without a session, the result of DELEGRETURN is not in the record of the change. `None`: it was
+/// given back before the server died.
+async fn begin_return(context: &mut Compound<'_>, id: StateId) -> Result<Option<Begin>, Status> {
+    if context.session.is_some() {
+        return Ok(Some(Begin::default()));
+    }
+    let file = context.file()?.clone();
+    Ok(match context.begin(&file, Wish::Return(id)).await? {
+        Begun::Now(begin) => Some(begin),
+        Begun::Before(_) => None,
     })
 }
 

@@ -15,6 +15,7 @@ use super::super::protocol::{
     ReadLinkOk, RenameArgs, RenameOk, SpecData, Status,
 };
 use super::attributes::set_lists;
+use crate::intents::{Wish, after_creation};
 
 /// LOOKUP (RFC 8881 section 18.13).
 pub(super) async fn lookup(context: &mut Compound<'_>, args: NameArgs) -> Status {
@@ -80,23 +81,25 @@ async fn make(context: &mut Compound<'_>, args: CreateArgs) -> Result<CreateOk, 
         set.mode = Some(value & mask);
     }
     let (nfs, name) = (context.nfs, args.name);
-    let _locked = nfs.service.name_locks().lock(directory.name(&name)).await;
-    let begun = context.begin_make(&directory, &name).await?;
-    let (made, info) = match begun {
+    let wish = Wish::Make(directory.name_in(&name));
+    let locked = wish.lock(nfs.service.name_locks()).await;
+    let (made, info) = match context.begin(&directory, wish).await? {
         Begun::Before(past) => {
-            let made = past.object(&directory)?;
+            let made = past.file(&directory)?;
             finish_attributes(&made, set).await?;
             (made, past.info(&directory).await?)
         }
-        Begun::Now => {
-            let name = name.clone();
+        Begun::Now(begin) => {
             let made = directory.change(move |fs, context, directory| {
                 fs.make(context, directory, &name, &kind, &set)
             });
-            let (found, info) = changed_directory(&directory, made.await?)?;
+            let made = made.await?;
+            begin.end(&made.result, |found| Some(directory.sibling(found.handle)));
+            let (found, info) = changed_directory(&directory, made)?;
             (directory.sibling(found.handle), info)
         }
     };
+    drop(locked);
     set_lists(&made, lists).await?;
     context.set_current_file(made);
     Ok(CreateOk { directory: info, attributes: args.attributes.mask })
@@ -104,15 +107,18 @@ async fn make(context: &mut Compound<'_>, args: CreateArgs) -> Result<CreateOk, 
 
 /// Sets the attributes of an object that was made before the server died, perhaps without them.
 pub(super) async fn finish_attributes(made: &File, set: SetAttributes) -> Result<(), Status> {
-    // Those that come with the creation.
-    let rest = SetAttributes { mode: None, size: None, ..set };
+    let rest = after_creation(set, &made.place.caller);
     if rest == SetAttributes::default() {
         return Ok(());
     }
     let changed = made
         .change_alone(move |fs, context, file| fs.set_attributes(context, file, &rest, None))
         .await?;
-    changed.result.map_err(|error| made.status(&error))
+    match changed.result {
+        // Others may have taken it away since.
+        Ok(()) | Err(Error::Stale) => Ok(()),
+        Err(error) => Err(made.status(&error)),
+    }
 }
 
 fn create_kind(kind: &CreateType) -> Result<CreateKind, Status> {
@@ -144,11 +150,12 @@ async fn take(context: &mut Compound<'_>, args: NameArgs) -> Result<ChangeInfo, 
     context.check_no_export(&directory, &args.name).await?;
     context.make_way_to_name(&directory, &args.name).await?;
     let (nfs, name) = (context.nfs, args.name);
-    let _locked = nfs.service.name_locks().lock(directory.name(&name)).await;
-    if let Begun::Before(past) = context.begin_take(&directory, &name).await? {
-        return past.info(&directory).await;
-    }
-    let name = name.clone();
+    let wish = Wish::Take(directory.name_in(&name));
+    let _locked = wish.lock(nfs.service.name_locks()).await;
+    let begin = match context.begin(&directory, wish).await? {
+        Begun::Before(past) => return past.info(&directory).await,
+        Begun::Now(begin) => begin,
+    };
     let removed = directory.change_alone(move |fs, context, directory| {
         let removed = fs.remove(context, directory, &name);
         match removed.result {
@@ -156,7 +163,9 @@ async fn take(context: &mut Compound<'_>, args: NameArgs) -> Result<ChangeInfo, 
             _ => removed,
         }
     });
-    let ((), info) = changed_directory(&directory, removed.await?)?;
+    let removed = removed.await?;
+    begin.end(&removed.result, |()| None);
+    let ((), info) = changed_directory(&directory, removed)?;
     Ok(info)
 }
 
@@ -174,19 +183,23 @@ async fn move_name(context: &mut Compound<'_>, args: RenameArgs) -> Result<Renam
     context.check_no_export(target, &args.to).await?;
     context.make_way_to_name(source, &args.from).await?;
     context.make_way_to_name(target, &args.to).await?;
-    let names = context.nfs.service.name_locks();
-    let _locked = names.lock_both(source.name(&args.from), target.name(&args.to)).await;
-    let begun = context.begin_move((source, &args.from), (target, &args.to)).await?;
-    if let Begun::Before(past) = begun {
-        let (from, to) = (past.info(source).await?, past.info_of_target(target).await?);
-        return Ok(RenameOk { from, to });
-    }
+    let wish = Wish::Move(source.name_in(&args.from), target.name_in(&args.to));
+    let locked = wish.lock(context.nfs.service.name_locks()).await;
+    let begin = match context.begin(source, wish).await? {
+        Begun::Before(past) => {
+            let (from, to) = (past.info(source).await?, past.info_of_target(target).await?);
+            return Ok(RenameOk { from, to });
+        }
+        Begun::Now(begin) => begin,
+    };
     let (to, from_name, to_name) = (target.handle, args.from.clone(), args.to.clone());
     let renamed = source
         .change_alone(move |fs, context, from| {
             fs.rename(context, (from, &from_name), (&to, &to_name))
         })
         .await?;
+    begin.end(&renamed.result, |()| None);
+    drop(locked);
     if let Err(error) = &renamed.result {
         return Err(match source.status(error) {
             Status::NotDir if !are_directories([source, target]).await => Status::NotDir,
@@ -210,14 +223,18 @@ async fn add_name(context: &mut Compound<'_>, args: NameArgs) -> Result<ChangeIn
     check_name(&args.name)?;
     let (object, directory) = pair(&object, &directory)?;
     context.make_way(object, true)?;
-    let names = context.nfs.service.name_locks();
-    let _locked = names.lock(directory.name(&args.name)).await;
-    if let Begun::Before(past) = context.begin_link(object, directory, &args.name).await? {
-        return past.info(directory).await;
-    }
+    let wish = Wish::Link(object.key(), directory.name_in(&args.name));
+    let locked = wish.lock(context.nfs.service.name_locks()).await;
+    let begin = match context.begin(directory, wish).await? {
+        Begun::Before(past) => return past.info(directory).await,
+        Begun::Now(begin) => begin,
+    };
     let (to, name) = (directory.handle, args.name.clone());
     let linked = object.change(move |fs, context, handle| fs.link(context, handle, &to, &name));
-    match changed_directory(directory, linked.await?) {
+    let linked = linked.await?;
+    begin.end(&linked.result, |_| None);
+    drop(locked);
+    match changed_directory(directory, linked) {
         Ok((_, info)) => Ok(info),
         Err(Status::Perm) if object.kind().await == Ok(FileKind::Directory) => Err(Status::IsDir),
         Err(status) => Err(status),

@@ -4,7 +4,6 @@
 use bytes::Bytes;
 
 use super::super::context::{Compound, InSession};
-use super::super::intents::Steps;
 use super::super::protocol::{
     BackchannelCtlArgs, BindConnectionArgs, BindConnectionOk, CreateSessionArgs, CreateSessionOk,
     Outcome, SequenceArgs, SessionId, Status,
@@ -12,6 +11,7 @@ use super::super::protocol::{
 use super::super::requests::{principal, request_id};
 use super::super::state::{Kept, Sequenced, SlotName};
 use super::plain;
+use crate::intents::Steps;
 
 /// Bytes of the result of SEQUENCE.
 const SEQUENCE_RESULT: usize = 44;
@@ -104,6 +104,7 @@ pub(in super::super) async fn sequence(
         }
         let session = InSession {
             name: SlotName { session: args.session, slot: args.slot },
+            sequence: args.sequence,
             client: record.client,
             keep_reply: args.cache_this,
             max_reply: fore.max_response as usize,
@@ -115,7 +116,7 @@ pub(in super::super) async fn sequence(
         Sequenced::New(_) => context.session = Some(session),
         Sequenced::Unfinished(_, steps) => {
             context.session = Some(session);
-            context.steps = Steps::read(steps);
+            context.steps = Steps::of_records(steps);
             // Its end must be written down whatever it does now.
             context.changed = true;
         }

@@ -5,13 +5,14 @@ use standfast_rpc::xdr::{List, Opaque};
 use standfast_vfs::{Changed, Error, SetHow};
 
 use super::super::context::Compound;
-use super::super::intents::Begun;
+use super::super::intents::{Begin, Begun};
 use super::super::object::File;
 use super::super::protocol::{
     ChangeInfo, Component, ListXattrsArgs, ListXattrsOk, Outcome, SetXattrArgs, SetXattrHow,
     Status, XattrValue,
 };
 use super::names::change_info;
+use crate::intents::Wish;
 
 /// GETXATTR (RFC 8276 section 8.4.1).
 pub(super) async fn get_xattr(context: &mut Compound<'_>, name: Component) -> Outcome<XattrValue> {
@@ -43,19 +44,23 @@ async fn set(context: &mut Compound<'_>, args: SetXattrArgs) -> Result<ChangeInf
         SetXattrHow::Create => SetHow::Create,
         SetXattrHow::Replace => SetHow::Replace,
     };
-    let names = context.nfs.service.name_locks();
-    let _locked = names.lock(file.name(&args.name)).await;
-    // The others may be done again.
-    if how == SetHow::Create
-        && let Begun::Before(past) = context.begin_attribute(file, &args.name, true).await?
-    {
-        return past.info(file).await;
-    }
+    let wish = Wish::MakeAttribute(file.name_in(&args.name));
+    let _locked = wish.lock(context.nfs.service.name_locks()).await;
+    let begin = match how {
+        SetHow::Create => match context.begin(file, wish).await? {
+            Begun::Before(past) => return past.info(file).await,
+            Begun::Now(begin) => begin,
+        },
+        // The others may be done again.
+        _ => Begin::default(),
+    };
     let wanted = args.name.clone();
     let changed = file.change(move |fs, context, file| {
         fs.set_extended_attribute(context, file, &wanted, &args.value, how)
     });
-    changed_file(file, changed.await?)
+    let changed = changed.await?;
+    begin.end(&changed.result, |()| None);
+    changed_file(file, changed)
 }
 
 /// REMOVEXATTR (section 8.4.4).
@@ -70,15 +75,18 @@ async fn remove(context: &mut Compound<'_>, name: Component) -> Result<ChangeInf
     check_name(&name)?;
     let file = &context.file_to_change()?.clone();
     context.make_way(file, true)?;
-    let names = context.nfs.service.name_locks();
-    let _locked = names.lock(file.name(&name)).await;
-    if let Begun::Before(past) = context.begin_attribute(file, &name, false).await? {
-        return past.info(file).await;
-    }
+    let wish = Wish::TakeAttribute(file.name_in(&name));
+    let _locked = wish.lock(context.nfs.service.name_locks()).await;
+    let begin = match context.begin(file, wish).await? {
+        Begun::Before(past) => return past.info(file).await,
+        Begun::Now(begin) => begin,
+    };
     let wanted = name.clone();
     let changed =
         file.change(move |fs, context, file| fs.remove_extended_attribute(context, file, &wanted));
-    changed_file(file, changed.await?)
+    let changed = changed.await?;
+    begin.end(&changed.result, |()| None);
+    changed_file(file, changed)
 }
 
 /// What the result of LISTXATTRS holds beside the names: cookie, their count, end.
