@@ -2,6 +2,7 @@
 
 mod access;
 mod cluster;
+mod crashes;
 mod failover;
 mod files;
 mod hostile;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let stories = [
         access::stories(),
         cluster::stories(),
+        crashes::stories(),
         failover::stories(),
         files::stories(),
         hostile::stories(),

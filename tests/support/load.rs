@@ -7,7 +7,7 @@ use std::time::Duration;
 use standfast_drill::check::check;
 use standfast_drill::client::{NewSocket, here};
 use standfast_drill::history::{Finding, History};
-use standfast_drill::load::{Load, LoadSettings};
+use standfast_drill::load::{Load, LoadSettings, NamesOverNfs3};
 use standfast_lab::Host;
 use tokio::runtime::Runtime;
 
@@ -22,8 +22,8 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Mounts `/export` of a server from a host: one client over NFSv3, which reads and writes, two
-    /// over NFSv4.1, which also make names and lock.
+    /// Mounts `/export` of a server from a host: one client over NFSv3, two over NFSv4.1, which also
+    /// lock. All make names.
     ///
     /// # Errors
     /// What the server refused.
@@ -36,7 +36,7 @@ impl Clients {
             export: "/export".into(),
             directory: "load".into(),
             nfs3: 1,
-            names_over_nfs3: false,
+            names_over_nfs3: NamesOverNfs3::All,
             nfs41: 2,
             pace: Duration::from_millis(4),
             seed,

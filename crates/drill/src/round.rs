@@ -14,7 +14,7 @@ use crate::client::{NewSocket, here};
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::history::{Finding, Found, Recorder};
-use crate::load::{Load, LoadSettings};
+use crate::load::{Load, LoadSettings, NamesOverNfs3};
 use crate::pause::{Pause, longest};
 
 /// How long clients may take to start, to go on after a fault, and to finish.
@@ -170,7 +170,7 @@ impl Drill {
             export,
             directory: format!("round-{:x}-{}", self.seed, self.rounds),
             nfs3: if subject.serves_nfs3() { self.clients.nfs3 } else { 0 },
-            names_over_nfs3: true,
+            names_over_nfs3: NamesOverNfs3::Repeatable,
             nfs41: self.clients.nfs41,
             pace: self.clients.pace,
             seed: self.seed.wrapping_add(self.rounds),

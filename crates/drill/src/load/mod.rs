@@ -19,6 +19,17 @@ use crate::history::{Action, History, Recorder};
 use block::BLOCK;
 use workers::{Locker, Namer, Writer};
 
+/// What clients that speak NFSv3 do with names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamesOverNfs3 {
+    /// Nothing.
+    None,
+    /// They make names with a verifier, which is all that NFSv3 lets a client repeat by itself.
+    Repeatable,
+    /// They make, rename and remove names, as the others do: the server must know what it did.
+    All,
+}
+
 /// What a load is made of.
 #[derive(Clone)]
 pub struct LoadSettings {
@@ -32,9 +43,8 @@ pub struct LoadSettings {
     pub directory: String,
     /// Clients that speak NFSv3.
     pub nfs3: usize,
-    /// Whether these make names, too: with a verifier, which is all that NFSv3 lets a client
-    /// repeat. They never rename or remove.
-    pub names_over_nfs3: bool,
+    /// What these do with names, too.
+    pub names_over_nfs3: NamesOverNfs3,
     /// Clients that speak NFSv4.1.
     pub nfs41: usize,
     /// The least time from one operation of a worker to its next.
@@ -99,8 +109,10 @@ impl Load {
             random: workers::Random(seed ^ salt << 32),
         };
         let writer = Writer::open(desk("writer", 1)).await?;
-        let names = has_sessions || settings.names_over_nfs3;
-        let namer = names.then(|| Namer::new(desk("namer", 2), !has_sessions));
+        let names = if has_sessions { NamesOverNfs3::All } else { settings.names_over_nfs3 };
+        let repeatable = names == NamesOverNfs3::Repeatable;
+        let namer =
+            (names != NamesOverNfs3::None).then(|| Namer::new(desk("namer", 2), repeatable));
         let locker = if has_sessions { Some(Locker::open(desk("locker", 3)).await?) } else { None };
         self.workers.spawn(writer.run());
         if let Some(namer) = namer {
